@@ -1,0 +1,166 @@
+"""The ones who do the talking: each takes a flow, makes the calls it yields, and feeds the replies back."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
+from typing import Protocol, TypeVar
+
+from frugal_plugins.flow import Attempt, Call, Context, Flow
+from frugal_plugins.request import Reply
+
+Chunk = TypeVar("Chunk", covariant=True)
+AnyChunk = TypeVar("AnyChunk")
+
+
+class Run:
+    """A flow under way: `call` is what it wants asked next; every attempt is written into the context.
+
+    Used as a context manager around one call: an exception of the provider is thrown into the flow, which may answer it
+    (another call) or let it pass, in which case the same object reaches the caller.
+    """
+
+    __slots__ = ("_result", "call", "chunks", "ctx", "flow")
+
+    def __init__(self, flow: Flow, ctx: Context) -> None:
+        self.flow = flow
+        self.ctx = ctx
+        self.call: Call | None = None
+        self.chunks: HasReply | None = None
+        self._result: Reply | None = None
+        self._step(lambda: next(flow))
+
+    def answer(self, reply: Reply) -> None:
+        """Tell the flow what came back."""
+        self._wrote(reply, None)
+        self._step(lambda: self.flow.send(reply))
+
+    def leave(self, partial: Reply) -> None:
+        """The reader has gone: book what was streamed so far and make no further call."""
+        self.answer(partial)
+        self.flow.close()
+        self.call = None
+
+    def result(self) -> Reply:
+        """What the flow came to, once `call` is None."""
+        assert self._result is not None
+        return self._result
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> bool:
+        if error is None or self.call is None:
+            return False
+        self._wrote(self.chunks.reply() if self.chunks is not None else None, type(error).__name__)
+        if isinstance(error, Exception):
+            self._step(lambda: self.flow.throw(error))
+            return True
+        self.flow.close()
+        return False
+
+    def _wrote(self, reply: Reply | None, error: str | None) -> None:
+        self.chunks = None
+        if self.call is not None:
+            self.ctx.attempts.append(Attempt(self.call, reply, error))
+
+    def _step(self, move: Callable[[], Call]) -> None:
+        self.call = None
+        try:
+            self.call = move()
+        except StopIteration as stop:
+            self._result = stop.value
+
+
+class HasReply(Protocol):
+    """An open stream: `reply()` is the whole answer after the last chunk, or what came so far (`finish="closed"`)."""
+
+    def reply(self) -> Reply:
+        """The answer as far as it was read."""
+
+
+def drive(flow: Flow, ctx: Context, send: Callable[[Call], Reply]) -> Reply:
+    """Run a flow to its end with blocking calls."""
+    run = Run(flow, ctx)
+    while (call := run.call) is not None:
+        with run:
+            reply = send(call)
+            run.answer(reply)
+    return run.result()
+
+
+async def adrive(flow: Flow, ctx: Context, send: Callable[[Call], Awaitable[Reply]]) -> Reply:
+    """Run a flow to its end, awaiting each call."""
+    run = Run(flow, ctx)
+    while (call := run.call) is not None:
+        with run:
+            reply = await send(call)
+            run.answer(reply)
+    return run.result()
+
+
+class OpenStream(HasReply, Protocol[Chunk]):
+    """The chunks of one call."""
+
+    def __iter__(self) -> Iterator[Chunk]:
+        """Chunk by chunk."""
+
+
+class AsyncOpenStream(HasReply, Protocol[Chunk]):
+    """The chunks of one call, for `async for`."""
+
+    def __aiter__(self) -> AsyncIterator[Chunk]:
+        """Chunk by chunk."""
+
+
+def stream(
+    flow: Flow,
+    ctx: Context,
+    send: Callable[[Call], Reply],
+    open_stream: Callable[[Call], OpenStream[AnyChunk]],
+    replay: Callable[[Reply], Iterable[AnyChunk]],
+) -> Iterator[AnyChunk]:
+    """Run a flow and pass the chunks of its answer on as they come; a stored answer is replayed as chunks."""
+    run, shown = Run(flow, ctx), False
+    while (call := run.call) is not None:
+        with run:
+            if call.purpose != "answer" or call.hold or shown:
+                run.answer(send(call))
+                continue
+            chunks = run.chunks = open_stream(call)
+            shown = True
+            try:
+                yield from chunks
+            except GeneratorExit:
+                run.leave(chunks.reply())
+                raise
+            run.answer(chunks.reply())
+    if not shown:
+        yield from replay(run.result())
+
+
+async def astream(
+    flow: Flow,
+    ctx: Context,
+    send: Callable[[Call], Awaitable[Reply]],
+    open_stream: Callable[[Call], Awaitable[AsyncOpenStream[AnyChunk]]],
+    replay: Callable[[Reply], Iterable[AnyChunk]],
+) -> AsyncIterator[AnyChunk]:
+    """`stream` for async hosts."""
+    run, shown = Run(flow, ctx), False
+    while (call := run.call) is not None:
+        with run:
+            if call.purpose != "answer" or call.hold or shown:
+                run.answer(await send(call))
+                continue
+            chunks = run.chunks = await open_stream(call)
+            shown = True
+            try:
+                async for chunk in chunks:
+                    yield chunk
+            except GeneratorExit:
+                run.leave(chunks.reply())
+                raise
+            run.answer(chunks.reply())
+    if not shown:
+        for chunk in replay(run.result()):
+            yield chunk

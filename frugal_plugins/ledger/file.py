@@ -1,0 +1,191 @@
+"""The ledger as a SQLite file, written off the caller's path."""
+
+from __future__ import annotations
+
+import atexit
+import logging
+import os
+import queue
+import sqlite3
+import threading
+import time
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Final
+
+from frugal_plugins.errors import LedgerError
+from frugal_plugins.ledger.rows import SCHEMA, VERSION, statements
+from frugal_plugins.ledger.settle import Entry, settle
+
+_log = logging.getLogger("frugal_plugins.ledger")
+
+_BATCH: Final = 500
+_ENOUGH_SEEN: Final = 10
+_RETRY_SECONDS: Final = 0.25
+_GIVE_UP_SECONDS: Final = 10.0
+
+
+class Ledger:
+    """Keeps one row for each request, call and decision in a SQLite file (WAL, mode 0600).
+
+    `record` never blocks and never raises: rows wait in a bounded queue and a writer thread prices and stores them. When the
+    queue is full or the file cannot be written (disk full, locked for long), rows are lost, counted in `lost`, said in the
+    log, and traffic goes on. `flush` waits until everything recorded so far is on disk; it also runs at exit.
+
+    Args:
+        path: the file; its folder must exist. It is created on first use.
+        keep_text: also keep prompts and answers in plain text. Off unless you turn it on.
+        queue_rows: how many requests may wait to be written.
+
+    Raises:
+        LedgerError: from `flush` and readers, when the file is not a ledger or was written by a newer version.
+    """
+
+    def __init__(self, path: str | os.PathLike[str], *, keep_text: bool = False, queue_rows: int = 10_000) -> None:
+        self.path = Path(path)
+        self.keep_text = keep_text
+        self.lost = 0
+        self.written = 0
+        self._queue: queue.Queue[Entry] = queue.Queue(maxsize=queue_rows)
+        self._writer: threading.Thread | None = None
+        self._pid = os.getpid()
+        self._lock = threading.Lock()
+        self._closing = threading.Event()
+        self._unsaid = 0
+        self._usual: dict[str, tuple[int, int]] = {}
+
+    def record(self, entry: Entry) -> None:
+        """Hand a finished request in. Returns at once."""
+        if self._writer is None or self._pid != os.getpid() or not self._writer.is_alive():
+            self._start()
+        try:
+            self._queue.put_nowait(entry)
+        except queue.Full:
+            self._lose(1, "the queue is full")
+
+    def flush(self, timeout_seconds: float = 30.0) -> bool:
+        """Wait until all that was recorded is on disk; False when it took longer than that."""
+        until = time.monotonic() + timeout_seconds
+        while self._queue.unfinished_tasks and time.monotonic() < until:
+            if self._writer is None or not self._writer.is_alive():
+                self._start()
+            time.sleep(0.002)
+        return not self._queue.unfinished_tasks
+
+    def close(self) -> None:
+        """Flush and stop the writer."""
+        self.flush()
+        self._closing.set()
+        writer = self._writer
+        if writer is not None and writer is not threading.current_thread():
+            writer.join(timeout=5.0)
+        atexit.unregister(self.close)
+
+    def usual_output(self, task: str) -> float | None:
+        """How many tokens untouched answers of this kind have on average; None until the control group has enough of them."""
+        seen, tokens = self._usual.get(task, (0, 0))
+        return tokens / seen if seen >= _ENOUGH_SEEN else None
+
+    def open(self) -> sqlite3.Connection:
+        """A connection to the file, its tables made if they are missing. The caller closes it."""
+        return open_ledger(self.path)
+
+    def _start(self) -> None:
+        with self._lock:
+            if self._pid != os.getpid():  # a fork: the parent's thread and rows stay with the parent
+                self._queue, self._pid, self._writer = queue.Queue(maxsize=self._queue.maxsize), os.getpid(), None
+            if self._writer is None or not self._writer.is_alive():
+                self._closing.clear()
+                self._writer = threading.Thread(target=self._write_on, name="frugal-ledger", daemon=True)
+                self._writer.start()
+                atexit.unregister(self.close)
+                atexit.register(self.close)
+
+    def _write_on(self) -> None:
+        while not (self._closing.is_set() and self._queue.empty()):
+            try:
+                batch = [self._queue.get(timeout=0.2)]
+            except queue.Empty:
+                continue
+            while len(batch) < _BATCH:
+                try:
+                    batch.append(self._queue.get_nowait())
+                except queue.Empty:
+                    break
+            try:
+                self._store(batch)
+            finally:
+                for _ in batch:
+                    self._queue.task_done()
+
+    def _store(self, batch: list[Entry]) -> None:
+        """Write a batch, trying again while the file is locked or full, for a bounded time."""
+        until = time.monotonic() + _GIVE_UP_SECONDS
+        rows = [row for entry in batch for row in self._rows(entry)]
+        while True:
+            try:
+                self._insert(rows)
+            except (sqlite3.Error, LedgerError, OSError) as error:
+                hopeless = isinstance(error, LedgerError) or time.monotonic() > until or self._queue.full()
+                if hopeless or self._closing.wait(_RETRY_SECONDS):
+                    self._lose(len(batch), f"{self.path} cannot be written: {error}")
+                    return
+            else:
+                self.written += len(batch)
+                return
+
+    def _insert(self, rows: Iterable[tuple[str, tuple[object, ...]]]) -> None:
+        connection = self.open()
+        try:
+            with connection:
+                if self._unsaid:
+                    connection.execute(
+                        "INSERT INTO losses VALUES (?, ?, ?)", (time.time(), self._unsaid, "queue full or file not writable")
+                    )
+                for sql, values in rows:
+                    connection.execute(sql, values)
+            self._unsaid = 0
+        finally:
+            connection.close()
+
+    def _rows(self, entry: Entry) -> list[tuple[str, tuple[object, ...]]]:
+        settled = settle(entry)
+        if entry.ctx.group == "control" and entry.reply is not None and settled.outcome == "answered":
+            task = entry.ctx.task(entry.request).name
+            seen, tokens = self._usual.get(task, (0, 0))
+            self._usual[task] = (seen + 1, tokens + entry.reply.usage.output_tokens)
+        return list(statements(entry, settled, keep_text=self.keep_text))
+
+    def _lose(self, rows: int, why: str) -> None:
+        first = not self._unsaid
+        self.lost += rows
+        self._unsaid += rows
+        if first:
+            _log.warning(
+                "%d ledger rows lost so far: %s. Traffic goes on; free the disk or the file, or raise ledger.queue_rows.", self.lost, why
+            )
+
+
+def open_ledger(path: Path) -> sqlite3.Connection:
+    """Open or create a ledger file; raises LedgerError when it is something else or newer than this program."""
+    if not path.exists():
+        os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
+    connection = sqlite3.connect(path, timeout=2.0)
+    try:
+        version = connection.execute("PRAGMA user_version").fetchone()[0]
+        if version > VERSION:
+            raise LedgerError(f"{path} was written by a newer frugal_plugins (ledger version {version}). Upgrade, or name another file.")
+        if version < VERSION:
+            connection.execute("PRAGMA journal_mode=WAL")
+            connection.executescript(SCHEMA)
+            connection.execute(f"PRAGMA user_version={VERSION}")
+        connection.execute("PRAGMA synchronous=NORMAL")
+    except sqlite3.DatabaseError as error:
+        connection.close()
+        if isinstance(error, sqlite3.OperationalError):
+            raise
+        raise LedgerError(f"{path} is not a ledger: {error}. Name another file with ledger.path or FRUGAL_LEDGER.") from error
+    except LedgerError:
+        connection.close()
+        raise
+    return connection

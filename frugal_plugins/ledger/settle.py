@@ -1,0 +1,169 @@
+"""From one finished request to dollars: what it cost, what it would have cost, and which technique saved what.
+
+The parts sum to the whole. We walk from the baseline to what was paid, one technique at a time, and each gets the step it
+made: the cache the whole call; the route the change of model; the cap the output that was not generated, minus the calls
+it had repeated. What a technique made worse shows as a negative saving.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import Final, Literal
+
+from frugal_plugins.flow import Attempt, Context
+from frugal_plugins.prices import PriceBook, Rates, provider_of
+from frugal_plugins.request import Lane, Reply, Request
+from frugal_plugins.usage import Usage
+
+Basis = Literal["measured", "estimated", "unpriced", "untouched"]
+Outcome = Literal["answered", "hit", "closed", "error"]
+
+ZERO: Final = Decimal(0)
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A request that is over, as the doors hand it in. Holds references only; the arithmetic is done off the caller's path.
+
+    Attributes:
+        usual_output: how long answers of a task are when nobody limits them, from the control group; None where unknown.
+    """
+
+    request: Request
+    ctx: Context
+    reply: Reply | None
+    error: str | None
+    baseline_model: str
+    prices: PriceBook
+    at: dt.datetime
+    usual_output: Callable[[str], float | None] = field(default=lambda _task: None)
+
+
+@dataclass(frozen=True, slots=True)
+class Paid:
+    """One call and its price; `usd` is None when the model is unpriced."""
+
+    attempt: Attempt
+    model: str
+    usage: Usage
+    usd: Decimal | None
+    rates: Rates | None
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """What one request came to."""
+
+    outcome: Outcome
+    paid: tuple[Paid, ...]
+    actual_usd: Decimal | None
+    baseline_usd: Decimal | None
+    basis: Basis
+    saved_usd: Mapping[str, Decimal]
+
+    @property
+    def priced(self) -> bool:
+        """Whether both sides have a price."""
+        return self.actual_usd is not None and self.baseline_usd is not None
+
+
+def settle(entry: Entry) -> Settled:
+    """Price a request and split its saving."""
+    paid = tuple(_pay(attempt, entry) for attempt in entry.ctx.attempts if attempt.reply is not None or attempt.error)
+    actual = _total(paid)
+    outcome = _outcome(entry, paid)
+    if entry.ctx.group != "treated" or entry.ctx.mode == "off" or outcome == "error":
+        return Settled(outcome, paid, actual, actual, "untouched" if actual is not None else "unpriced", {})
+    if outcome == "hit":
+        return _settle_hit(entry, paid, actual)
+    return _settle_answer(entry, paid, actual, outcome)
+
+
+def _settle_hit(entry: Entry, paid: tuple[Paid, ...], actual: Decimal | None) -> Settled:
+    saved = entry.ctx.baseline_usage or (entry.reply.saved if entry.reply else None)
+    baseline = None if saved is None else _price(entry, entry.baseline_model, saved)
+    if baseline is None or actual is None:
+        return Settled("hit", paid, actual, None, "unpriced", {})
+    basis: Basis = "measured" if entry.ctx.baseline_usage else "estimated"
+    by = next((d.technique for d in entry.ctx.decisions if d.action == "hit" and d.mode == "on"), "cache")
+    return Settled("hit", paid, actual, baseline, basis, {by: baseline - actual})
+
+
+def _settle_answer(entry: Entry, paid: tuple[Paid, ...], actual: Decimal | None, outcome: Outcome) -> Settled:
+    last = next((p for p in reversed(paid) if p.attempt.call.purpose == "answer" and p.attempt.reply is not None), None)
+    if last is None or actual is None or last.usd is None:
+        return Settled(outcome, paid, actual, None, "unpriced", {})
+    uncut = _uncut(entry, last)
+    known = entry.ctx.baseline_usage
+    baseline = _price(entry, entry.baseline_model, known or _as_if_at(entry.baseline_model, last.model, uncut))
+    there = _price(entry, last.model, uncut, lane=_lane(last.attempt))
+    if baseline is None or there is None:
+        return Settled(outcome, paid, actual, None, "unpriced", {})
+    saved = {"route": baseline - there, "cap": there - last.usd}
+    for extra in paid:
+        if extra is not last and extra.usd:
+            blamed = extra.attempt.replaced_by or extra.attempt.call.technique or "route"
+            saved[blamed] = saved.get(blamed, ZERO) - extra.usd
+    touched = {decision.technique for decision in entry.ctx.decisions if decision.mode == "on"}
+    if "route" not in touched and saved["route"]:
+        saved["other"] = saved.pop("route")
+    return Settled(outcome, paid, actual, baseline, "measured" if known else "estimated", {k: v for k, v in saved.items() if v})
+
+
+def _uncut(entry: Entry, last: Paid) -> Usage:
+    """What the answer would have been without our limit: longer, where it was cut and we know how long such answers are."""
+    cut = any(d.technique == "cap" and d.action == "set" and d.mode == "on" for d in entry.ctx.decisions)
+    reply = last.attempt.reply
+    if not cut or reply is None or reply.finish != "length":
+        return last.usage
+    known = entry.ctx.baseline_usage
+    usual = float(known.output_tokens) if known else entry.usual_output(entry.ctx.task(entry.request).name)
+    return last.usage if usual is None else last.usage.with_(output_tokens=max(last.usage.output_tokens, round(usual)))
+
+
+def _as_if_at(model: str, answered_by: str, usage: Usage) -> Usage:
+    """The same tokens at another model. Cached reads are assumed there too; paid cache writes only at the same provider."""
+    if provider_of(model) == provider_of(answered_by):
+        return usage
+    return usage.with_(cache_write_5m_tokens=0, cache_write_1h_tokens=0)
+
+
+def _pay(attempt: Attempt, entry: Entry) -> Paid:
+    usage = attempt.reply.usage if attempt.reply is not None else Usage()
+    model = billed_model(attempt, entry.prices)
+    if usage == Usage():
+        return Paid(attempt, model, usage, ZERO, None)
+    rates = entry.prices.rates(model, at=entry.at, lane=_lane(attempt), input_tokens=usage.input_tokens)
+    return Paid(attempt, model, usage, None if rates is None else rates.cost(usage), rates)
+
+
+def billed_model(attempt: Attempt, prices: PriceBook) -> str:
+    """The name to price a call by: what the host says was billed, else what was asked for, else what the provider answered with."""
+    reply, asked = attempt.reply, attempt.call.request.model
+    names = [name for name in ((reply.billed_as if reply else None), asked, (reply.model if reply else None)) if name]
+    return next((name for name in names if prices.rates(name) is not None), names[0])
+
+
+def _price(entry: Entry, model: str, usage: Usage, lane: Lane = "standard") -> Decimal | None:
+    return entry.prices.cost(model, usage, at=entry.at, lane=lane)
+
+
+def _lane(attempt: Attempt) -> Lane:
+    return attempt.reply.lane if attempt.reply is not None else "standard"
+
+
+def _total(paid: tuple[Paid, ...]) -> Decimal | None:
+    costs = [p.usd for p in paid]
+    return None if any(cost is None for cost in costs) else sum((cost for cost in costs if cost is not None), ZERO)
+
+
+def _outcome(entry: Entry, paid: tuple[Paid, ...]) -> Outcome:
+    if entry.reply is None:
+        partial = any(p.attempt.reply is not None for p in paid)
+        return "closed" if partial and entry.error == "GeneratorExit" else "error"
+    if entry.reply.saved is not None:
+        return "hit"
+    return "closed" if entry.reply.finish == "closed" else "answered"

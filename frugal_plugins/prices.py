@@ -1,0 +1,186 @@
+"""What calls cost: dated list prices from genai-prices, your own where you name them, and None where nobody knows.
+
+Prices are per million tokens, in US dollars, as `Decimal`. Nothing is fetched: genai-prices carries its price list, with
+the dates from which each price holds. A model without a price is "unpriced" and is counted as such, never as $0.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from decimal import Decimal
+from functools import lru_cache
+from importlib.metadata import version
+from typing import Any, Final
+
+from frugal_plugins.request import Lane
+from frugal_plugins.usage import Usage
+
+MILLION: Final = Decimal(1_000_000)
+
+# LiteLLM's provider prefixes and what genai-prices calls them.
+_PROVIDERS: Final = {
+    "anthropic": "anthropic",
+    "azure": "azure",
+    "bedrock": "aws",
+    "cohere": "cohere",
+    "deepseek": "deepseek",
+    "fireworks_ai": "fireworks",
+    "gemini": "google",
+    "groq": "groq",
+    "mistral": "mistral",
+    "openai": "openai",
+    "openrouter": "openrouter",
+    "perplexity": "perplexity",
+    "together_ai": "together",
+    "vertex_ai": "google",
+    "xai": "x-ai",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Rates:
+    """Dollars per million tokens for one model, lane and moment.
+
+    Attributes:
+        source: where the price comes from: the price list with its version, the recipe, or the host.
+        as_of: the day for which the price was looked up.
+    """
+
+    input_usd: Decimal
+    output_usd: Decimal
+    cache_read_usd: Decimal
+    cache_write_5m_usd: Decimal
+    cache_write_1h_usd: Decimal
+    source: str
+    as_of: dt.date
+    up_to_input_tokens: int | None = None
+
+    def cost(self, usage: Usage) -> Decimal:
+        """The dollars `usage` costs at these rates."""
+        return (
+            usage.uncached_input_tokens * self.input_usd
+            + usage.cache_read_tokens * self.cache_read_usd
+            + usage.cache_write_5m_tokens * self.cache_write_5m_usd
+            + usage.cache_write_1h_tokens * self.cache_write_1h_usd
+            + usage.output_tokens * self.output_usd
+        ) / MILLION
+
+
+@dataclass(frozen=True, slots=True)
+class PriceBook:
+    """Looks prices up and never guesses.
+
+    Args:
+        overrides: rates of your own by model name (negotiated prices, own deployments). They win over the list, exactly as
+            named or without the provider prefix.
+
+    >>> import datetime
+    >>> PriceBook().cost("openai/gpt-4o-mini", Usage(input_tokens=1_000_000), at=datetime.datetime(2026, 11, 1, tzinfo=datetime.UTC))
+    Decimal('0.15')
+    >>> PriceBook().cost("nobody/knows-this", Usage(input_tokens=5)) is None
+    True
+    """
+
+    overrides: Mapping[str, Rates] = field(default_factory=dict)
+
+    def rates(self, model: str, *, at: dt.datetime | None = None, lane: Lane = "standard", input_tokens: int = 0) -> Rates | None:
+        """The rates of a model, or None where no price is known for it in that lane."""
+        own = self.overrides.get(model) or self.overrides.get(bare_name(model))
+        if own is not None:
+            return own if lane == "standard" else None
+        moment = at or dt.datetime.now(tz=dt.UTC)
+        found = _listed(model, lane, moment.astimezone(dt.UTC).replace(minute=0, second=0, microsecond=0), 0)
+        if found and found.up_to_input_tokens is not None and input_tokens > found.up_to_input_tokens:
+            return _listed(model, lane, moment.astimezone(dt.UTC).replace(minute=0, second=0, microsecond=0), input_tokens)
+        return found
+
+    def cost(self, model: str, usage: Usage, *, at: dt.datetime | None = None, lane: Lane = "standard") -> Decimal | None:
+        """What `usage` costs, or None for an unpriced model."""
+        rates = self.rates(model, at=at, lane=lane, input_tokens=usage.input_tokens)
+        return None if rates is None else rates.cost(usage)
+
+    def with_overrides(self, overrides: Mapping[str, Rates]) -> PriceBook:
+        """A book in which these rates win over the ones it had."""
+        return PriceBook({**self.overrides, **overrides})
+
+
+def own_rates(model: str, price: Mapping[str, Any], source: str) -> Rates:
+    """Rates from `{input_usd, output_usd, cache_read_usd, cache_write_usd, cache_write_1h_usd}`, dollars per million tokens.
+
+    A cached read that is not named costs what input costs; a write likewise. Raises ValueError where a price is negative.
+    """
+    values = {name: Decimal(str(value)) for name, value in price.items() if value is not None}
+    if any(value < 0 for value in values.values()):
+        raise ValueError(f"the price of {model} is negative; prices are dollars per million tokens, 0 or more")
+    paid = values["input_usd"]
+    write = values.get("cache_write_usd", paid)
+    return Rates(
+        input_usd=paid,
+        output_usd=values["output_usd"],
+        cache_read_usd=values.get("cache_read_usd", paid),
+        cache_write_5m_usd=write,
+        cache_write_1h_usd=values.get("cache_write_1h_usd", write),
+        source=source,
+        as_of=dt.datetime.now(tz=dt.UTC).date(),
+    )
+
+
+def bare_name(model: str) -> str:
+    """A model's name without LiteLLM's provider prefix."""
+    prefix, _, rest = model.partition("/")
+    return rest if prefix in _PROVIDERS and rest else model
+
+
+def provider_of(model: str) -> str | None:
+    """LiteLLM's provider prefix of a model: written in front, or plain from the name of the family."""
+    prefix, slash, _ = model.partition("/")
+    if slash:
+        return prefix
+    families = (("claude", "anthropic"), ("gpt-", "openai"), ("chatgpt", "openai"), ("o1", "openai"), ("o3", "openai"), ("o4", "openai"))
+    return next((provider for family, provider in families if model.startswith(family)), "gemini" if model.startswith("gemini") else None)
+
+
+@lru_cache(maxsize=4096)
+def _listed(model: str, lane: Lane, hour: dt.datetime, input_tokens: int) -> Rates | None:
+    """Rates from genai-prices. Prices change by the hour at most, so an hour's answer is kept."""
+    from genai_prices import data_snapshot
+    from genai_prices.types import TieredPrices
+
+    prefix, slash, rest = model.partition("/")
+    if slash and prefix not in _PROVIDERS:
+        return None
+    provider_id = _PROVIDERS[prefix] if slash else None
+    try:
+        _, info = data_snapshot.get_snapshot().find_provider_model(rest if slash else model, None, provider_id, None)
+    except LookupError:
+        return None
+    if lane != "standard" and not any(v.when.get("processing") == lane for v in info.price_variants or ()):
+        return None
+    price = info.get_prices(hour, None if lane == "standard" else {"processing": lane})
+    limits: list[int] = []
+
+    def rate(name: str) -> Decimal | None:
+        value = getattr(price, name, None)
+        if not isinstance(value, TieredPrices):
+            return value
+        limits.append(min(tier.start for tier in value.tiers))
+        reached = [tier for tier in value.tiers if input_tokens > tier.start]
+        return max(reached, key=lambda tier: tier.start).price if reached else value.base
+
+    paid, out = rate("input_mtok"), rate("output_mtok")
+    if paid is None:
+        return None
+    read, write, hour_write = rate("cache_read_mtok"), rate("cache_write_mtok"), rate("cache_write_1h_mtok")
+    write = paid if write is None else write
+    return Rates(
+        input_usd=paid,
+        output_usd=Decimal(0) if out is None else out,
+        cache_read_usd=paid if read is None else read,
+        cache_write_5m_usd=write,
+        cache_write_1h_usd=write if hour_write is None else hour_write,
+        source=f"genai-prices {version('genai-prices')}",
+        as_of=hour.date(),
+        up_to_input_tokens=min(limits) if limits and not input_tokens else None,
+    )

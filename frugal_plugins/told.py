@@ -1,0 +1,70 @@
+"""What a caller says about one request in `metadata["frugal"]`.
+
+`{"off": true}` always wins. `task`, `tenant`, `session`, `team` and `user` are names; `cache` takes LiteLLM's own words
+(`no-cache`, `no-store`, `ttl`, `namespace`). Words we do not know are left alone: a typo must not break a call.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+_log = logging.getLogger("frugal_plugins")
+
+_TAGS: Final = ("tenant", "team", "user")
+_TASK: Final = re.compile(r"[a-z][a-z0-9_]{0,63}")
+_LONGEST_CHARS: Final = 256
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """The caller's own words about a request, checked and bounded."""
+
+    off: bool = False
+    task: str | None = None
+    session: str | None = None
+    tags: Mapping[str, str] = field(default_factory=dict)
+
+
+NOTHING: Final = Told()
+
+
+def read_told(metadata: Any, cache: Any = None) -> Told:
+    """Read `metadata["frugal"]` and, from LiteLLM, the call's own `cache=` argument.
+
+    >>> read_told({"frugal": {"task": "yes_no", "tenant": "acme"}}).tags["tenant"]
+    'acme'
+    """
+    said = metadata.get("frugal") if isinstance(metadata, Mapping) else None
+    if not isinstance(said, Mapping):
+        said = {}
+    controls = {**(said["cache"] if isinstance(said.get("cache"), Mapping) else {}), **(cache if isinstance(cache, Mapping) else {})}
+    if not said and not controls:
+        return NOTHING
+    tags = {name: str(said[name])[:_LONGEST_CHARS] for name in _TAGS if said.get(name) not in (None, "")}
+    return Told(
+        off=said.get("off") is True,
+        task=_task(said.get("task")),
+        session=str(said["session"])[:_LONGEST_CHARS] if said.get("session") else None,
+        tags={**tags, **_cache_tags(controls)},
+    )
+
+
+def _task(value: Any) -> str | None:
+    if isinstance(value, str) and _TASK.fullmatch(value):
+        return value
+    if value is not None:
+        _log.warning("metadata.frugal.task is not a task name (small letters, digits, _); the task is found by rules instead.")
+    return None
+
+
+def _cache_tags(controls: Mapping[str, Any]) -> dict[str, str]:
+    tags = {tag: "yes" for word, tag in (("no-cache", "no_cache"), ("no-store", "no_store")) if controls.get(word) is True}
+    if isinstance(controls.get("ttl"), (int, float)) and controls["ttl"] >= 0:
+        tags["ttl_seconds"] = str(controls["ttl"])
+    if isinstance(controls.get("namespace"), str):
+        tags["namespace"] = controls["namespace"][:_LONGEST_CHARS]
+    return tags

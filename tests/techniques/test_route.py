@@ -1,0 +1,122 @@
+"""Each request goes to the cheapest tier its work needs, and nowhere it does not fit."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from frugal_plugins.request import Request
+from frugal_plugins.techniques.route import Route, Tier
+from tests.support import FakeModel, ask_for, send
+
+TIERS = (
+    Tier("simple", ("openai/gpt-4o-mini", "anthropic/claude-haiku-4-5")),
+    Tier("standard", ("openai/gpt-4o", "anthropic/claude-sonnet-4-5")),
+    Tier("complex", ("openai/o3-mini", "anthropic/claude-opus-4-5")),
+)
+TASKS = {"yes_no": "simple", "support_reply": "standard", "document": "complex", "code": "complex"}
+
+
+def route(**changes: Any) -> Route:
+    return Route(TIERS, TASKS, "complex", frozenset({"support", "frugal"}), **changes)
+
+
+def goes_to(request: Request, by: Route | None = None, **known: Any) -> str:
+    model = FakeModel()
+    send(request, model, by or route(), **known)
+    return model.calls[0].request.model
+
+
+def test_simple_work_goes_to_the_cheap_model_of_the_same_provider() -> None:
+    assert goes_to(ask_for(), declared_task="yes_no") == "openai/gpt-4o-mini"
+    assert goes_to(ask_for(model="anthropic/claude-sonnet-4-5"), declared_task="yes_no") == "anthropic/claude-haiku-4-5"
+
+
+def test_work_nobody_recognises_stays_where_it_was() -> None:
+    assert goes_to(ask_for("hmm")) == "gpt-4o"
+
+
+def test_with_the_recipes_own_name_unknown_work_goes_to_the_baseline() -> None:
+    assert goes_to(ask_for("hmm", model="support")) == "openai/o3-mini"
+
+
+def test_a_named_model_is_never_replaced_by_a_dearer_one() -> None:
+    assert goes_to(ask_for(), declared_task="document") == "gpt-4o"
+    assert goes_to(ask_for(model="gpt-4o-mini"), declared_task="code") == "gpt-4o-mini"
+
+
+def test_a_model_in_no_tier_is_left_alone_and_it_says_so() -> None:
+    model = FakeModel()
+    _, ctx = send(ask_for(model="mistral/large"), model, route(), declared_task="yes_no")
+    assert model.calls[0].request.model == "mistral/large"
+    assert "in no tier" in ctx.decisions[0].why
+
+
+def test_a_conversation_never_moves_down_but_may_move_up() -> None:
+    by = route()
+    turns = ask_for(model="support").with_(session="s1")
+    assert goes_to(turns, by, declared_task="support_reply") == "openai/gpt-4o"
+    assert goes_to(turns, by, declared_task="yes_no") == "openai/gpt-4o"
+    assert goes_to(turns, by, declared_task="document") == "openai/o3-mini"
+    assert goes_to(turns.with_(session="s2"), by, declared_task="yes_no") == "openai/gpt-4o-mini"
+
+
+def test_a_conversation_without_a_name_is_known_by_how_it_began() -> None:
+    by = route()
+    first = ask_for("My chair broke", model="support")
+    later = first.with_(messages=(*first.messages, {"role": "assistant", "content": "Sorry."}, {"role": "user", "content": "ok?"}))
+    assert goes_to(first, by, declared_task="support_reply") == "openai/gpt-4o"
+    assert goes_to(later, by, declared_task="yes_no") == "openai/gpt-4o"
+    assert goes_to(later, route(sticky="none"), declared_task="yes_no") == "openai/gpt-4o-mini"
+
+
+def test_sessions_of_two_tenants_with_the_same_name_are_two() -> None:
+    by = route()
+    assert goes_to(ask_for(model="support").with_(session="s", scope=("a",)), by, declared_task="document") == "openai/o3-mini"
+    assert goes_to(ask_for(model="support").with_(session="s", scope=("b",)), by, declared_task="yes_no") == "openai/gpt-4o-mini"
+
+
+image = {"type": "image_url", "image_url": {"url": "data:image/png;base64,AAAA"}}
+
+
+@pytest.mark.parametrize(
+    ("params", "reason"),
+    [
+        ({"temperature": 0}, "refuses temperature"),
+        ({"logprobs": True}, "refuses logprobs"),
+    ],
+)
+def test_a_model_that_would_refuse_a_parameter_is_passed_over_and_named(params: dict[str, Any], reason: str) -> None:
+    model = FakeModel()
+    _, ctx = send(ask_for(model="support", **params), model, route(), declared_task="document")
+    assert model.calls[0].request.model != "openai/o3-mini" or params == {"logprobs": True}
+    assert reason in ctx.decisions[0].why
+
+
+def test_images_go_to_a_model_that_reads_them() -> None:
+    request = Request("support", ({"role": "user", "content": [{"type": "text", "text": "what is this"}, image]},))
+    assert goes_to(request, declared_task="document") == "anthropic/claude-opus-4-5"
+
+
+def test_openai_only_parameters_keep_the_request_at_openai() -> None:
+    assert goes_to(ask_for(model="claude-sonnet-4-5", seed=7), declared_task="yes_no") == "openai/gpt-4o-mini"
+    only_claude = replace(route(), tiers=(Tier("simple", ("anthropic/claude-haiku-4-5",)), *TIERS[1:]))
+    assert goes_to(ask_for(seed=7), only_claude, declared_task="yes_no") == "gpt-4o"
+
+
+def test_a_prompt_larger_than_the_window_is_not_sent_there() -> None:
+    small = (Tier("simple", ("openai/gpt-3.5-turbo",)), *TIERS[1:])
+    assert goes_to(ask_for("word " * 20_000), replace(route(), tiers=small), declared_task="yes_no") == "gpt-4o"
+
+
+def test_models_the_host_does_not_reach_are_not_candidates() -> None:
+    assert goes_to(ask_for(), declared_task="yes_no", reachable=lambda m: m.startswith("anthropic/")) == "anthropic/claude-haiku-4-5"
+    assert goes_to(ask_for(), declared_task="yes_no", reachable=lambda m: False) == "gpt-4o"
+
+
+def test_a_cheaper_tier_that_costs_more_by_the_price_list_is_not_used_for_a_named_model() -> None:
+    odd = (Tier("simple", ("anthropic/claude-opus-4-1",)), Tier("standard", ("openai/gpt-4o-mini",)))
+    by = Route(odd, {"yes_no": "simple"}, "standard", frozenset())
+    assert goes_to(ask_for(model="gpt-4o-mini"), by, declared_task="yes_no") == "gpt-4o-mini"
