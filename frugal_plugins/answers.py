@@ -97,7 +97,7 @@ CREATE INDEX IF NOT EXISTS answers_owner ON answers (owner);
 class AnswerFile:
     """Answers in a SQLite file (mode 0600) that several processes may use at once.
 
-    A file that is not a store is refused with its name; it is never overwritten.
+    The file is made on first use. One that is not a store is refused with its name; it is never overwritten.
     """
 
     def __init__(self, path: str | os.PathLike[str], *, max_entries: int = 10_000) -> None:
@@ -105,12 +105,6 @@ class AnswerFile:
         self.max_entries = max_entries
         self._local = threading.local()
         self._puts = 0
-        try:
-            if not self.path.exists():
-                os.close(os.open(self.path, os.O_CREAT | os.O_RDWR, 0o600))
-            self._connection().executescript(_SCHEMA)
-        except (OSError, sqlite3.Error) as error:
-            raise FrugalError(f"cannot keep answers in {self.path}: {error}. Name another file in the recipe's cache.path.") from error
 
     def get(self, key: str, now_seconds: float) -> StoredAnswer | None:
         """The answer, if it is still good."""
@@ -157,11 +151,20 @@ class AnswerFile:
         """One connection for each thread and process."""
         mine: tuple[int, sqlite3.Connection] | None = getattr(self._local, "connection", None)
         if mine is None or mine[0] != os.getpid():
+            mine = self._local.connection = (os.getpid(), self._opened())
+        return mine[1]
+
+    def _opened(self) -> sqlite3.Connection:
+        try:
+            if not self.path.exists():
+                os.close(os.open(self.path, os.O_CREAT | os.O_RDWR, 0o600))
             connection = sqlite3.connect(self.path, timeout=1.0)
             connection.execute("PRAGMA journal_mode=WAL")
             connection.execute("PRAGMA synchronous=NORMAL")
-            mine = self._local.connection = (os.getpid(), connection)
-        return mine[1]
+            connection.executescript(_SCHEMA)
+        except (OSError, sqlite3.Error) as error:
+            raise FrugalError(f"cannot keep answers in {self.path}: {error}. Name another file in the recipe's cache.path.") from error
+        return connection
 
 
 def _copy(answer: StoredAnswer, text: str) -> StoredAnswer:

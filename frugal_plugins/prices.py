@@ -142,6 +142,15 @@ def provider_of(model: str) -> str | None:
     return next((provider for family, provider in families if model.startswith(family)), "gemini" if model.startswith("gemini") else None)
 
 
+def _lane_context(info: Any, lane: Lane) -> dict[str, str] | None:
+    """How the price list names a lane for this model (`processing` for batch, `service_tier` for flex), or None."""
+    for variant in info.price_variants or ():
+        for key in ("processing", "service_tier"):
+            if variant.when.get(key) == lane:
+                return {key: lane}
+    return None
+
+
 @lru_cache(maxsize=4096)
 def _listed(model: str, lane: Lane, hour: dt.datetime, input_tokens: int) -> Rates | None:
     """Rates from genai-prices. Prices change by the hour at most, so an hour's answer is kept."""
@@ -156,9 +165,10 @@ def _listed(model: str, lane: Lane, hour: dt.datetime, input_tokens: int) -> Rat
         _, info = data_snapshot.get_snapshot().find_provider_model(rest if slash else model, None, provider_id, None)
     except LookupError:
         return None
-    if lane != "standard" and not any(v.when.get("processing") == lane for v in info.price_variants or ()):
+    context = None if lane == "standard" else _lane_context(info, lane)
+    if lane != "standard" and context is None:
         return None
-    price = info.get_prices(hour, None if lane == "standard" else {"processing": lane})
+    price = info.get_prices(hour, context)
     limits: list[int] = []
 
     def rate(name: str) -> Decimal | None:

@@ -64,6 +64,14 @@ def test_a_lane_without_a_known_price_is_unpriced() -> None:
     assert PriceBook().cost("anthropic/claude-haiku-4-5", Usage(input_tokens=1), at=NOW, lane="flex") is None
 
 
+def test_flex_costs_half_where_the_provider_offers_it() -> None:
+    usage = Usage(input_tokens=1_000_000, output_tokens=1000)
+    full = PriceBook().cost("openai/gpt-5-mini", usage, at=NOW)
+    flex = PriceBook().cost("openai/gpt-5-mini", usage, at=NOW, lane="flex")
+    assert full is not None
+    assert flex == full / 2
+
+
 def test_a_batch_costs_half_and_multiplies_with_cached_reads() -> None:
     usage = Usage(input_tokens=1_000_000, cache_read_tokens=1_000_000)
     full = PriceBook().cost("anthropic/claude-haiku-4-5", usage, at=NOW)

@@ -196,5 +196,5 @@ def test_a_file_that_is_something_else_is_refused_by_name_and_left_as_it_is(tmp_
     path = tmp_path / "notes.txt"
     path.write_text("my notes " * 200)
     with pytest.raises(FrugalError, match=r"notes\.txt.*Name another file"):
-        AnswerFile(path)
+        AnswerFile(path).get("key", 0.0)
     assert path.read_text() == "my notes " * 200

@@ -1,0 +1,238 @@
+"""A recipe, loaded and ready: its techniques, prices and ledger, and the flow of each request through them."""
+
+from __future__ import annotations
+
+import datetime as dt
+import hashlib
+import os
+import threading
+import time
+from collections.abc import Callable, Mapping
+from importlib import import_module
+from pathlib import Path
+from typing import Any, Final, cast
+
+from frugal_plugins.answers import AnswerFile, AnswerStore, MemoryAnswers
+from frugal_plugins.errors import RecipeError
+from frugal_plugins.flow import Call, Context, Flow, Mode, Next, Technique, compose
+from frugal_plugins.ledger.file import Ledger
+from frugal_plugins.ledger.settle import Entry
+from frugal_plugins.prices import PriceBook, own_rates
+from frugal_plugins.recipe.explain import Explanation, explain
+from frugal_plugins.recipe.settings import RecipeSettings, parse
+from frugal_plugins.recipe.source import read_recipe
+from frugal_plugins.request import Reply, Request
+from frugal_plugins.techniques.cache import Cache
+from frugal_plugins.techniques.cap import Cap
+from frugal_plugins.techniques.route import Route, Tier
+from frugal_plugins.told import NOTHING, Told
+
+_MODES: Final = ("off", "shadow", "on")
+
+
+class Recipe:
+    """One YAML file that says how to pay less, and everything it needs to do so.
+
+    Load it with `Recipe.load`; hand it to a door (`frugal_plugins.litellm.install(recipe)`,
+    `frugal_plugins.langchain.FrugalRouter.from_recipe(recipe)`), or call it directly with `recipe.complete(...)`.
+    One recipe object holds one cache, one ledger and one memory of sessions; share it between threads.
+
+    >>> recipe = Recipe.load({"recipe": "tiny", "tiers": {"only": {"models": ["openai/gpt-4o-mini"]}}, "ledger": {"path": "off"}})
+    >>> recipe.name
+    'tiny'
+    """
+
+    def __init__(self, settings: RecipeSettings, *, path: Path | None = None, clock: Callable[[], float] = time.time) -> None:
+        self.settings = settings
+        self.name = settings.recipe
+        self.path = path
+        self.clock = clock
+        self.mode = _mode_of(settings.mode)
+        self.own_names: frozenset[str] = frozenset({self.name, "frugal", f"frugal/{self.name}"})
+        self.prices = PriceBook({model: own_rates(model, price.rates(), f"recipe {self.name}") for model, price in settings.prices.items()})
+        self.tiers = tuple(Tier(name, tuple(tier.models)) for name, tier in settings.tiers.items())
+        self.answers: AnswerStore = _answer_store(settings)
+        self.steps: tuple[tuple[Technique, Mode], ...] = tuple(self._steps())
+        self._ledger: Ledger | None = None
+        self._lock = threading.Lock()
+
+    @classmethod
+    def load(cls, source: str | os.PathLike[str] | Mapping[str, Any], *, clock: Callable[[], float] = time.time) -> Recipe:
+        """Load a recipe from a path, the name of a shipped recipe, or a dict.
+
+        Raises RecipeError with file, line and column when something in it does not make sense. The environment variables
+        FRUGAL_MODE (off, shadow, on) and FRUGAL_LEDGER (a file, or off) win over what the file says.
+        """
+        loaded = read_recipe(source)
+        return cls(parse(loaded), path=loaded.path, clock=clock)
+
+    @property
+    def ledger(self) -> Ledger | None:
+        """Where requests are booked; None when the recipe or FRUGAL_LEDGER says `off`."""
+        path = os.environ.get("FRUGAL_LEDGER") or self.settings.ledger.path
+        if path == "off":
+            return None
+        with self._lock:
+            if self._ledger is None or str(self._ledger.path) != path:
+                self._ledger = Ledger(path, keep_text=self.settings.ledger.keep_text, queue_rows=self.settings.ledger.queue_rows)
+            return self._ledger
+
+    @property
+    def off(self) -> bool:
+        """Whether the kill switch FRUGAL_OFF is set: the doors then do nothing at all."""
+        return os.environ.get("FRUGAL_OFF", "").lower() in ("1", "true", "yes", "on")
+
+    def flow(
+        self,
+        request: Request,
+        *,
+        told: Told = NOTHING,
+        host: str = "core",
+        reachable: Callable[[str], bool] | None = None,
+        prices: PriceBook | None = None,
+        **known: Any,
+    ) -> tuple[Flow, Context]:
+        """Start one request on its way: the flow to drive and the context that fills with decisions and attempts.
+
+        `prices` adds what the host knows (LiteLLM's `model_info`); `known` sets further fields of the context.
+        """
+        ctx = Context(recipe=self.name, clock=self.clock, declared_task=told.task, host=host, reachable=reachable, mode=self.mode, **known)
+        request = _with_told(request, told)
+        if told.off or self.mode == "off":
+            ctx.group = "bypassed"
+        elif self._is_control(request, ctx):
+            ctx.group = "control"
+        ctx.mode = "on"
+        steps = self.steps if ctx.group == "treated" else ()
+        rest = compose(steps, ctx, innermost=self._ask)
+        ledger = self.ledger
+        return (rest(request) if ledger is None else _booked(rest, request, ctx, ledger, self, prices)), ctx
+
+    def explain(self, request: Request, *, told: Told = NOTHING, reachable: Callable[[str], bool] | None = None) -> Explanation:
+        """What would happen to a request and why, without calling anyone or booking anything."""
+        ctx = Context(recipe=self.name, clock=self.clock, declared_task=told.task, reachable=reachable)
+        request = _with_told(request, told)
+        steps = () if told.off or self.mode == "off" else self.steps
+        return explain(compose(steps, ctx, innermost=self._ask)(request), request, ctx, self)
+
+    def baseline_model(self, request: Request) -> str:
+        """The model a request would have gone to without this recipe."""
+        return self._baseline_tier.models[0] if request.model in self.own_names else request.model
+
+    def complete(self, variables: Mapping[str, Any] | None = None, /, **params: Any) -> Reply:
+        """Ask through LiteLLM: fill the recipe's `pipeline.prompt` with `variables`, or pass `messages=`.
+
+        Returns the Reply; `reply.text` is the answer, `reply.json()` the object when the recipe declares an `output` schema.
+        """
+        reply: Reply = import_module("frugal_plugins.litellm").complete(self, variables, **params)
+        return reply
+
+    async def acomplete(self, variables: Mapping[str, Any] | None = None, /, **params: Any) -> Reply:
+        """`complete`, awaited."""
+        reply: Reply = await import_module("frugal_plugins.litellm").acomplete(self, variables, **params)
+        return reply
+
+    def runnable(self, **models: Any) -> Any:
+        """The recipe's pipeline as a LangChain Runnable: prompt | router (| output schema)."""
+        return import_module("frugal_plugins.langchain").runnable(self, **models)
+
+    def close(self) -> None:
+        """Write what the ledger still holds and stop its writer."""
+        if self._ledger is not None:
+            self._ledger.close()
+
+    def _steps(self) -> list[tuple[Technique, Mode]]:
+        cache, route, cap = self.settings.cache, self.settings.route, self.settings.cap
+        steps: list[tuple[Technique, Mode]] = []
+        if cache is not None:
+            technique: Technique = Cache(self.answers, self.name, tuple(cache.scope), cache.ttl_seconds, cache.match, cache.max_temperature)
+            steps.append((technique, self._mode(cache.mode)))
+        if route is not None:
+            tasks = {name: task.tier for name, task in self.settings.tasks.items()}
+            baseline = self._baseline_tier.name
+            steps.append((Route(self.tiers, tasks, baseline, self.own_names, self.prices, route.sticky), self._mode(route.mode)))
+        if cap is not None:
+            budgets = {name: task.output_tokens for name, task in self.settings.tasks.items() if task.output_tokens is not None}
+            steps.append((Cap(budgets, cap.reasoning_tokens, cap.retry_factor), self._mode(cap.mode)))
+        return [(step, mode) for step, mode in steps if mode != "off"]
+
+    def _mode(self, own: str | None) -> Mode:
+        """A technique's own mode, but never more than the recipe's."""
+        wanted = own or "on"
+        return cast("Mode", min(wanted, self.mode, key=_MODES.index))
+
+    @property
+    def _baseline_tier(self) -> Tier:
+        wanted = self.settings.baseline
+        return next((tier for tier in self.tiers if tier.name == wanted), self.tiers[-1])
+
+    def _ask(self, request: Request) -> Flow:
+        """The innermost step: a request that still carries the recipe's own name goes to the baseline tier."""
+        if request.model in self.own_names:
+            request = request.with_(model=self.baseline_model(request))
+        return (yield Call(request))
+
+    def _is_control(self, request: Request, ctx: Context) -> bool:
+        """A stable share of conversations (or single requests) travels untouched, to measure against."""
+        share = self.settings.control_percent
+        if not share:
+            return False
+        drawn = hashlib.sha256((request.session or ctx.id).encode()).digest()
+        return int.from_bytes(drawn[:4]) / 2**32 < share / 100
+
+
+class _Booking:
+    """Books a request when its flow ends, however it ends."""
+
+    __slots__ = ("error", "reply")
+
+    def __init__(self) -> None:
+        self.reply: Reply | None = None
+        self.error: str | None = None
+
+    def __enter__(self) -> _Booking:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: object, trace: object) -> None:
+        self.error = kind.__name__ if kind else None
+
+
+def _booked(rest: Next, request: Request, ctx: Context, ledger: Ledger, recipe: Recipe, prices: PriceBook | None) -> Flow:
+    booking = _Booking()
+    try:
+        with booking:
+            booking.reply = yield from rest(request)
+    finally:
+        ledger.record(
+            Entry(
+                request=request,
+                ctx=ctx,
+                reply=booking.reply,
+                error=booking.error,
+                baseline_model=recipe.baseline_model(request),
+                prices=prices or recipe.prices,
+                at=dt.datetime.fromtimestamp(recipe.clock(), tz=dt.UTC),
+                usual_output=ledger.usual_output,
+            )
+        )
+    return booking.reply
+
+
+def _with_told(request: Request, told: Told) -> Request:
+    if told is NOTHING:
+        return request
+    return request.with_(tags={**request.tags, **told.tags}, session=told.session or request.session)
+
+
+def _mode_of(written: str) -> Mode:
+    mode = os.environ.get("FRUGAL_MODE") or written
+    if mode not in _MODES:
+        raise RecipeError(f"FRUGAL_MODE is {mode!r}; set it to off, shadow or on, or unset it")
+    return cast("Mode", mode)
+
+
+def _answer_store(settings: RecipeSettings) -> AnswerStore:
+    cache = settings.cache
+    if cache is None:
+        return MemoryAnswers(0)
+    return AnswerFile(cache.path, max_entries=cache.max_entries) if cache.path else MemoryAnswers(cache.max_entries)

@@ -1,0 +1,202 @@
+"""What a recipe may say: every section, its keys, their bounds and what they mean.
+
+The descriptions here are the help an editor shows, by way of the JSON Schema made from these models.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from decimal import Decimal
+from typing import Any, Final, Literal
+
+from pydantic import Field, ValidationError, field_validator, model_validator
+from pydantic.config import JsonDict
+
+from frugal_plugins.recipe.checks import missing_names, refuse
+from frugal_plugins.recipe.fields import FileName, Flag, ModelName, ModeWord, Money, Number, Section, TaskName, TierName, Whole
+from frugal_plugins.recipe.pipeline_settings import PipelineSettings
+from frugal_plugins.recipe.problems import Problem, as_error, found_by_pydantic
+from frugal_plugins.recipe.source import Loaded
+from frugal_plugins.recipe.strict_yaml import KeyPath
+
+COMING: Final[Mapping[str, str]] = {
+    "history": "history is not built yet: conversations are sent as they are; remove this section",
+    "shorten": "shorten is not built yet: prompts are sent as they are; remove this section",
+    "prompt_cache": "prompt_cache is not built yet: the provider's own prompt cache works as it does without a recipe; remove this section",
+    "batch": "batch is not built yet: every request is answered in real time; remove this section",
+    "route.keep_quality_percent": "the router that learns is not built yet: tasks decide the tier; remove this key",
+    "cache.similarity": "the cache by meaning is not built yet: 'match' is exact or canonical; remove this key",
+    "cache.max_wrong_percent": "the cache by meaning is not built yet: an exact match answers the same question; remove this key",
+    "pipeline.memory": "memory is not built yet: pass earlier messages as a variable of the prompt; remove this key",
+}
+"""Keys of techniques that come later, and what to do today."""
+
+_EMPTY: Final[Mapping[str, str]] = {
+    "cache": "is empty; write 'cache: {}' to turn it on with its defaults, or 'cache: off'",
+    "route": "is empty; write 'route: {}' to turn it on with its defaults, or 'route: off'",
+    "cap": "is empty; write 'cap: {}' to turn it on with its defaults, or 'cap: off'",
+    "pipeline": "is empty; write a prompt under it, or remove this key",
+    "ledger": "is empty; write 'ledger: {}' for its defaults, or 'ledger: off'",
+}
+
+
+def _without_default(schema: JsonDict) -> None:
+    schema.pop("default", None)
+
+
+class Tier(Section):
+    """Models of about the same ability and price."""
+
+    models: tuple[ModelName, ...] = Field(
+        min_length=1, max_length=10, description="The models of this tier as LiteLLM names them, the preferred one first."
+    )
+
+
+class TaskSettings(Section):
+    """What one kind of work needs."""
+
+    tier: str = Field(description="The tier that is good enough for this kind of work.")
+    output_tokens: Whole | None = Field(
+        default=None, ge=1, le=100_000, description="The most tokens an answer needs. Without it, cap leaves answers of this kind alone."
+    )
+
+
+class Price(Section):
+    """What you pay for a model, in US dollars per million tokens; it wins over the list price."""
+
+    input_usd_per_mtok: Money = Field(description="Input, US dollars per million tokens.")
+    output_usd_per_mtok: Money = Field(description="Output, US dollars per million tokens.")
+    cache_read_usd_per_mtok: Money | None = Field(default=None, description="Read from the provider's prompt cache. Without it: as input.")
+    cache_write_usd_per_mtok: Money | None = Field(default=None, description="Written to the prompt cache. Without it: as input.")
+    cache_write_1h_usd_per_mtok: Money | None = Field(
+        default=None, description="Written to the prompt cache for an hour. Without it: as any write."
+    )
+
+    def rates(self) -> dict[str, Decimal]:
+        """The prices under the names `prices.own_rates` takes."""
+        prices: dict[str, Decimal] = self.model_dump(exclude_none=True)
+        return {name.removesuffix("_per_mtok"): usd for name, usd in prices.items()}
+
+
+class _TechniqueSettings(Section):
+    mode: ModeWord = Field(
+        default="on",
+        description="off: not used. shadow: decides and records, changes nothing. on: acts. Never more than the recipe's own mode.",
+    )
+
+
+class CacheSettings(_TechniqueSettings):
+    """Answers a repeated request from the answer it got before. A hit costs nothing."""
+
+    scope: tuple[Literal["tenant", "session", "team", "user"], ...] = Field(
+        default=("tenant",), min_length=1, description="Two requests share an answer only when all of these are the same for both."
+    )
+    ttl_seconds: Whole = Field(default=86_400, ge=1, le=31_536_000, description="How long an answer may be served again, in seconds.")
+    max_entries: Whole = Field(default=10_000, ge=1, le=10_000_000, description="The most answers that are kept.")
+    path: FileName | None = Field(default=None, description="An SQLite file that outlives the process. Without it answers stay in memory.")
+    match: Literal["exact", "canonical"] = Field(
+        default="canonical",
+        description="exact: the very same request. "
+        "canonical: a short last question may also differ in case, spaces, greeting, 'please' and end marks.",
+    )
+    max_temperature: Number | None = Field(
+        default=None, ge=0, le=2, description="Requests hotter than this are neither stored nor served. Without it: no bound."
+    )
+
+
+class RouteSettings(_TechniqueSettings):
+    """Sends each kind of work to the tier that `tasks` names for it. Work that nobody named and no rule recognised stays where it is."""
+
+    sticky: Literal["session", "none"] = Field(
+        default="session",
+        description="session: a conversation stays with its model, whose prompt cache is warm. none: every request is routed anew.",
+    )
+
+
+class CapSettings(_TechniqueSettings):
+    """Bounds the length of an answer by what its kind of work needs (`output_tokens` of its task)."""
+
+    reasoning_tokens: Whole = Field(
+        default=2000, ge=0, le=100_000, description="Added to the budget of models that think before they answer, which counts against it."
+    )
+    retry_factor: Whole = Field(
+        default=4, ge=1, le=16, description="An answer that was cut short is asked once more with this many times the budget. 1: never."
+    )
+
+
+class LedgerSettings(Section):
+    """Writes down what was asked, sent, paid and avoided."""
+
+    path: FileName = Field(default="frugal-ledger.sqlite", description="An SQLite file, or off.")
+    keep_text: Flag = Field(default=False, description="true: also keep prompts and answers. They can be personal data.")
+    queue_rows: Whole = Field(default=10_000, ge=1, le=1_000_000, description="Rows that may wait to be written to the disk.")
+
+
+class RecipeSettings(Section):
+    """Turns on ways to pay less for LLM calls. A section that is absent leaves its technique off."""
+
+    recipe: str = Field(
+        pattern=r"^[a-z][a-z0-9_-]{0,40}$", description="The recipe's name in ledgers, headers and reports. Without it: the file's name."
+    )
+    mode: ModeWord = Field(
+        default="on",
+        description="off: no technique acts. shadow: techniques decide and record, nothing changes. on: they act.",
+    )
+    control_percent: Number = Field(
+        default=0, ge=0, le=50, description="Share of traffic left untouched, in percent, to measure savings and quality against."
+    )
+    tiers: Mapping[TierName, Tier] = Field(min_length=1, max_length=20, description="Groups of models by name, the cheapest first.")
+    baseline: str = Field(
+        default="",
+        description="The tier this traffic would have gone to without a recipe. Without it: the last tier.",
+        json_schema_extra=_without_default,
+    )
+    tasks: Mapping[TaskName, TaskSettings] = Field(
+        default_factory=dict, max_length=100, description="Kinds of work, by the name a caller gives in metadata or the rules find."
+    )
+    prices: Mapping[ModelName, Price] = Field(default_factory=dict, max_length=200, description="Your own prices, by model.")
+    cache: CacheSettings | None = Field(default=None, description="Answer repeated requests from memory.")
+    route: RouteSettings | None = Field(default=None, description="Send each kind of work to the tier named for it.")
+    cap: CapSettings | None = Field(default=None, description="Bound answers by what their kind of work needs.")
+    ledger: LedgerSettings = Field(default_factory=LedgerSettings, description="Where savings are proved.")
+    pipeline: PipelineSettings | None = Field(default=None, description="A whole pipeline, for use without code.")
+
+    @field_validator("cache", "route", "cap", mode="before")
+    @classmethod
+    def _technique_in_short(cls, value: Any) -> Any:
+        return value if value is None or isinstance(value, Mapping | Section) else {"mode": value}
+
+    @field_validator("ledger", mode="before")
+    @classmethod
+    def _ledger_in_short(cls, value: Any) -> Any:
+        return {"path": "off"} if value is False or value == "off" else value
+
+    @model_validator(mode="before")
+    @classmethod
+    def _last_tier_is_baseline(cls, data: Any) -> Any:
+        tiers = data.get("tiers") if isinstance(data, Mapping) else None
+        return {**data, "baseline": list(tiers)[-1]} if isinstance(tiers, Mapping) and tiers and "baseline" not in data else data
+
+    @model_validator(mode="after")
+    def _names_exist(self) -> RecipeSettings:
+        wanted: dict[KeyPath, str] = {("baseline",): self.baseline}
+        wanted |= {("tasks", name, "tier"): task.tier for name, task in self.tasks.items()}
+        named: dict[KeyPath, str] = {("pipeline", "task"): self.pipeline.task} if self.pipeline and self.pipeline.task else {}
+        refuse(*missing_names("tier", wanted, tuple(self.tiers)), *missing_names("task", named, tuple(self.tasks)))
+        return self
+
+
+def parse(loaded: Loaded) -> RecipeSettings:
+    """Check a recipe that was read.
+
+    Raises:
+        RecipeError: with the place of the first problem, what to do about it, and the others on further lines.
+    """
+    problems = [Problem((key,), words) for key, words in _EMPTY.items() if key in loaded.data and loaded.data[key] is None]
+    try:
+        settings = RecipeSettings.model_validate({"recipe": loaded.name_hint, **loaded.data})
+    except ValidationError as error:
+        raise as_error([*problems, *found_by_pydantic(error, RecipeSettings, COMING)], loaded) from None
+    if problems:
+        raise as_error(problems, loaded)
+    return settings

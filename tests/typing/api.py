@@ -1,0 +1,47 @@
+"""The public face as a promise: read by mypy, never run. A change here is a change for every user."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from decimal import Decimal
+from typing import Any, assert_type
+
+from frugal_plugins import Call, Context, Decision, Flow, FrugalError, Ledger, Next, PriceBook, Recipe, Reply, Request, Technique, Usage
+from frugal_plugins.ledger import Summary, summarize
+from frugal_plugins.recipe.explain import Explanation
+
+recipe = Recipe.load("support")
+assert_type(recipe, Recipe)
+assert_type(Recipe.load({"recipe": "x"}).name, str)
+assert_type(recipe.ledger, Ledger | None)
+assert_type(recipe.complete({"question": "?"}), Reply)
+assert_type(recipe.explain(Request("gpt-4o", ())), Explanation)
+
+request = Request("gpt-4o", ({"role": "user", "content": "hi"},), {"temperature": 0})
+assert_type(request.with_(model="gpt-4o-mini"), Request)
+assert_type(request.last_user_text, str)
+assert_type(request.params, Mapping[str, Any])
+
+reply = Reply({"role": "assistant", "content": "hello"}, "gpt-4o", Usage(input_tokens=8, output_tokens=2))
+assert_type(reply.text, str)
+assert_type(reply.usage + Usage(), Usage)
+assert_type(PriceBook().cost("gpt-4o", reply.usage), Decimal | None)
+assert_type(summarize("frugal-ledger.sqlite"), Summary)
+assert_type(summarize("frugal-ledger.sqlite").saved_usd, Decimal)
+
+
+class Shout:
+    """A technique anyone can write."""
+
+    name = "shout"
+
+    def __call__(self, request: Request, rest: Next, ctx: Context) -> Flow:
+        """Ask twice."""
+        ctx.note(self.name, "asked", "to show how")
+        yield Call(request, "judge", technique=self.name)
+        return (yield from rest(request))
+
+
+technique: Technique = Shout()
+decision: Decision = Decision("shout", "asked", "to show how")
+error: type[Exception] = FrugalError
