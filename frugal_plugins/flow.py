@@ -75,6 +75,7 @@ class Context:
         declared_task: what the caller said this is, which always wins.
         baseline_usage: what the same request is known to cost untouched, where that was measured beside it.
         reachable: which models this caller may be sent to, where the host restricts them.
+        own_limit: the output limit a model was configured with by its owner, where the host knows one; it counts as the caller's own.
     """
 
     recipe: str = ""
@@ -85,6 +86,7 @@ class Context:
     host: str = "core"
     mode: Mode = "on"
     reachable: Callable[[str], bool] | None = None
+    own_limit: Callable[[str], int | None] | None = None
     decisions: list[Decision] = field(default_factory=list)
     attempts: list[Attempt] = field(default_factory=list)
     baseline_usage: Usage | None = None

@@ -106,6 +106,17 @@ class PriceBook:
         return PriceBook({**self.overrides, **overrides})
 
 
+def load_price_list() -> None:
+    """Read the price list now, in this thread.
+
+    genai-prices imports httpx2, and the openai client looks at a half-imported httpx2 and fails its call. So the list is
+    never first read in the background while requests are under way.
+    """
+    import genai_prices.data_snapshot
+
+    genai_prices.data_snapshot.get_snapshot()
+
+
 def own_rates(model: str, price: Mapping[str, Any], source: str) -> Rates:
     """Rates from `{input_usd, output_usd, cache_read_usd, cache_write_usd, cache_write_1h_usd}`, dollars per million tokens.
 

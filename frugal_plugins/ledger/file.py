@@ -16,6 +16,7 @@ from typing import Final
 from frugal_plugins.errors import LedgerError
 from frugal_plugins.ledger.rows import SCHEMA, VERSION, statements
 from frugal_plugins.ledger.settle import Entry, settle
+from frugal_plugins.prices import load_price_list
 
 _log = logging.getLogger("frugal_plugins.ledger")
 
@@ -95,6 +96,7 @@ class Ledger:
             if self._pid != os.getpid():  # a fork: the parent's thread and rows stay with the parent
                 self._queue, self._pid, self._writer = queue.Queue(maxsize=self._queue.maxsize), os.getpid(), None
             if self._writer is None or not self._writer.is_alive():
+                load_price_list()
                 self._closing.clear()
                 self._writer = threading.Thread(target=self._write_on, name="frugal-ledger", daemon=True)
                 self._writer.start()

@@ -17,7 +17,7 @@ from frugal_plugins.errors import RecipeError
 from frugal_plugins.flow import Call, Context, Flow, Mode, Next, Technique, compose
 from frugal_plugins.ledger.file import Ledger
 from frugal_plugins.ledger.settle import Entry
-from frugal_plugins.prices import PriceBook, own_rates
+from frugal_plugins.prices import PriceBook, load_price_list, own_rates
 from frugal_plugins.recipe.explain import Explanation, explain
 from frugal_plugins.recipe.settings import RecipeSettings, parse
 from frugal_plugins.recipe.source import read_recipe
@@ -43,6 +43,7 @@ class Recipe:
     """
 
     def __init__(self, settings: RecipeSettings, *, path: Path | None = None, clock: Callable[[], float] = time.time) -> None:
+        load_price_list()
         self.settings = settings
         self.name = settings.recipe
         self.path = path
