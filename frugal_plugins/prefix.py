@@ -12,10 +12,11 @@ from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from frugal_plugins.models import facts_of
-from frugal_plugins.prices import PriceBook, provider_of
+from frugal_plugins.models import _facts as model_facts
+from frugal_plugins.prices import PriceBook, bare_name, provider_of
 from frugal_plugins.request import Request
 from frugal_plugins.text.turns import has_marks
+from frugal_plugins.tokens import count_messages
 
 MARKED_BY_CALLER: Final = frozenset({"anthropic", "bedrock", "bedrock_converse", "vertex_ai", "azure_ai", "databricks", "openrouter"})
 """Providers whose Claude models cache only where a `cache_control` breakpoint says so."""
@@ -103,7 +104,8 @@ def plan_for(model: str, prices: PriceBook, *, at: dt.datetime | None = None, in
         float(rate / rates.input_usd) for rate in (rates.cache_read_usd, rates.cache_write_5m_usd, rates.cache_write_1h_usd)
     )
     explicit = marks_needed(model)
-    minimum = facts_of(model).get("prompt_cache_min_tokens")
+    known = model_facts().get(model) or model_facts().get(bare_name(model)) or {}
+    minimum = known.get("prompt_cache_min_tokens")
     return CachePlan(
         read=min(1.0, read),
         write=write,
@@ -215,6 +217,4 @@ def _shared(one: Sequence[tuple[Hashable, int]], other: Sequence[tuple[Hashable,
 
 def static_params_tokens(params: Mapping[str, Any], model: str) -> int:
     """Input tokens of what stands before the messages: tools, a response schema, Anthropic's system."""
-    from frugal_plugins.tokens import count_messages
-
     return count_messages((), model, params=params)

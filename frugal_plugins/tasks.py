@@ -17,6 +17,7 @@ TASKS: Final = (
     "yes_no",
     "classification",
     "extraction",
+    "faq",
     "support_reply",
     "outline",
     "summary",
@@ -82,8 +83,19 @@ _RULES: Final = (
     _rule("extraction", _EXTRACTION),
 )
 _SUPPORT: Final = re.compile(
-    r"\b(?:customer (?:support|service|care)|support (?:agent|assistant|team)|help ?desk|support chat)\b", re.IGNORECASE
+    r"\bcustomer (?:support|service|care|assistant)\b|\bhelp ?desk\b|"
+    r"\b(?:support|live[- ]chat|service) (?:agent|assistant|team|colleague|chat)\b",
+    re.IGNORECASE,
 )
+_ARITHMETIC: Final = re.compile(
+    r"\b(?:in total|altogether|calculate|add(?:s|ed)? up|comes? to|percent(?:age)?)\b|%|"
+    r"\bhow much (?:would|will|do|does|is left)\b|\d[^?]*\d{2}",
+    re.IGNORECASE,
+)
+_REFERENCE_CHARS: Final = 2000
+_SHORT_QUESTION_CHARS: Final = 400
+_HEAD_CHARS: Final = 600
+"""Where a long system prompt says what the work is; further down its words are reference, not instruction."""
 _CHEAP: Final = frozenset({"yes_no", "classification", "extraction"})
 
 
@@ -99,13 +111,22 @@ def find_task(request: Request) -> Task | None:
         if pattern.search(asked):
             return Task(name, "rules", f"the request's own words say {name}")
     for name, pattern in _RULES:
-        if name in _CHEAP and pattern.search(told):
+        if name in _CHEAP and pattern.search(told[:_HEAD_CHARS]):
             return Task(name, "rules", f"the system prompt says {name}")
     if _asks_for_fields(request):
         return Task("extraction", "rules", "a flat JSON schema is to be filled")
-    if _SUPPORT.search(told):
-        return Task("support_reply", "rules", "the system prompt describes customer support")
-    return None
+    if not _SUPPORT.search(told[:_HEAD_CHARS]):
+        return None
+    if _is_first_question(request, asked, told):
+        return Task("faq", "rules", "a short first question to customer support, answered from the long text in the prompt")
+    return Task("support_reply", "rules", "the system prompt describes customer support")
+
+
+def _is_first_question(request: Request, asked: str, told: str) -> bool:
+    """A question whose answer stands in the prompt: nothing said before, nothing to calculate."""
+    alone = sum(message.get("role") == "user" for message in request.messages) == 1
+    first = alone and not any(message.get("role") == "assistant" for message in request.messages)
+    return first and len(told) >= _REFERENCE_CHARS and 0 < len(asked) <= _SHORT_QUESTION_CHARS and not _ARITHMETIC.search(asked)
 
 
 def _ends(text: str) -> str:

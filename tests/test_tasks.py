@@ -58,6 +58,43 @@ def test_a_support_system_prompt_and_a_flat_schema_are_signals_a_deep_schema_is_
     assert find_task(ask_for("Anna, Berlin", response_format=DEEP)) is None
 
 
+POLICY = "You are a customer support agent of a shop. " + "Returns are possible within 30 days. " * 80
+
+
+def test_a_short_first_question_to_support_with_the_policy_in_the_prompt_is_a_faq() -> None:
+    found = find_task(ask_for("Can I return a chair I sat on?", system=POLICY))
+    assert found is not None
+    assert found.name == "faq"
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [
+        ask_for("How much would three desks cost in total?", system=POLICY),
+        ask_for("If I paid 649 and get 10 % off?", system=POLICY),
+        ask_for("word " * 100, system=POLICY),
+        ask_for("Can I return it?", system="You are a customer support agent."),
+        ask_for("And the chair?", system=POLICY).with_(
+            messages=(
+                {"role": "system", "content": POLICY},
+                {"role": "assistant", "content": "Hello!"},
+                {"role": "user", "content": "And it?"},
+            )
+        ),
+    ],
+)
+def test_sums_long_questions_and_later_turns_are_not(request_: Request) -> None:
+    found = find_task(request_)
+    assert found is not None
+    assert found.name == "support_reply"
+
+
+def test_words_deep_in_a_long_system_prompt_are_reference_not_instruction() -> None:
+    found = find_task(ask_for("Where is it?", system=POLICY + " Staff extract the label and answer yes or no."))
+    assert found is not None
+    assert found.name == "faq"
+
+
 def test_an_agents_step_is_never_guessed_at() -> None:
     assert find_task(ask_for("Answer yes or no", tools=[{"type": "function"}])) is None
 

@@ -53,6 +53,7 @@ class Ledger:
         self._lock = threading.Lock()
         self._closing = threading.Event()
         self._unsaid = 0
+        self._connection: sqlite3.Connection | None = None
         self._usual: dict[str, tuple[int, int]] = {}
 
     def record(self, entry: Entry) -> None:
@@ -95,6 +96,7 @@ class Ledger:
         with self._lock:
             if self._pid != os.getpid():  # a fork: the parent's thread and rows stay with the parent
                 self._queue, self._pid, self._writer = queue.Queue(maxsize=self._queue.maxsize), os.getpid(), None
+                self._connection = None  # the parent's; closing it here would disturb the parent
             if self._writer is None or not self._writer.is_alive():
                 load_price_list()
                 self._closing.clear()
@@ -104,6 +106,12 @@ class Ledger:
                 atexit.register(self.close)
 
     def _write_on(self) -> None:
+        try:
+            self._write_until_closed()
+        finally:
+            self._disconnect()
+
+    def _write_until_closed(self) -> None:
         while not (self._closing.is_set() and self._queue.empty()):
             try:
                 batch = [self._queue.get(timeout=0.2)]
@@ -128,6 +136,7 @@ class Ledger:
             try:
                 self._insert(rows)
             except (sqlite3.Error, LedgerError, OSError) as error:
+                self._disconnect()
                 hopeless = isinstance(error, LedgerError) or time.monotonic() > until or self._queue.full()
                 if hopeless or self._closing.wait(_RETRY_SECONDS):
                     self._lose(len(batch), f"{self.path} cannot be written: {error}")
@@ -137,17 +146,18 @@ class Ledger:
                 return
 
     def _insert(self, rows: Iterable[tuple[str, tuple[object, ...]]]) -> None:
-        connection = self.open()
-        try:
-            with connection:
-                if self._unsaid:
-                    connection.execute(
-                        "INSERT INTO losses VALUES (?, ?, ?)", (time.time(), self._unsaid, "queue full or file not writable")
-                    )
-                for sql, values in rows:
-                    connection.execute(sql, values)
-            self._unsaid = 0
-        finally:
+        """One transaction on the writer's own connection, which stays open: closing it would checkpoint the file each time."""
+        connection = self._connection = self._connection or self.open()
+        with connection:
+            if self._unsaid:
+                connection.execute("INSERT INTO losses VALUES (?, ?, ?)", (time.time(), self._unsaid, "queue full or file not writable"))
+            for sql, values in rows:
+                connection.execute(sql, values)
+        self._unsaid = 0
+
+    def _disconnect(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
             connection.close()
 
     def _rows(self, entry: Entry) -> list[tuple[str, tuple[object, ...]]]:

@@ -75,11 +75,21 @@ def settle(entry: Entry) -> Settled:
     paid = tuple(_pay(attempt, entry) for attempt in entry.ctx.attempts if attempt.reply is not None or attempt.error)
     actual = _total(paid)
     outcome = _outcome(entry, paid)
-    if entry.ctx.group != "treated" or entry.ctx.mode == "off" or outcome == "error":
-        return Settled(outcome, paid, actual, actual, "untouched" if actual is not None else "unpriced", {})
+    if entry.ctx.group != "treated" or outcome == "error":
+        return _settle_untouched(entry, paid, actual, outcome)
     if outcome == "hit":
         return _settle_hit(entry, paid, actual)
     return _settle_answer(entry, paid, actual, outcome)
+
+
+def _settle_untouched(entry: Entry, paid: tuple[Paid, ...], actual: Decimal | None, outcome: Outcome) -> Settled:
+    """Nobody touched it, so it cost what it costs; where that was measured beside it, the difference is chance (a colder cache)."""
+    known = entry.ctx.baseline_usage
+    baseline = _price(entry, entry.baseline_model, known) if known and outcome != "error" else actual
+    if baseline is None or actual is None:
+        return Settled(outcome, paid, actual, None, "unpriced", {})
+    saved = {"other": baseline - actual} if baseline != actual else {}
+    return Settled(outcome, paid, actual, baseline, "untouched", saved)
 
 
 def _settle_hit(entry: Entry, paid: tuple[Paid, ...], actual: Decimal | None) -> Settled:

@@ -220,7 +220,7 @@ def _booked(rest: Next, request: Request, ctx: Context, ledger: Ledger, recipe: 
 
 
 def _with_told(request: Request, told: Told) -> Request:
-    if told is NOTHING:
+    if not told.tags and not told.session:
         return request
     return request.with_(tags={**request.tags, **told.tags}, session=told.session or request.session)
 

@@ -18,7 +18,9 @@ os.environ.setdefault("LITELLM_LOCAL_MODEL_COST_MAP", "True")
 def arguments(description: str) -> argparse.Namespace:
     """`--data DIR` (default FRUGAL_BENCH_DATA, then ../shared/data), `--json`, `--quick`."""
     parser = argparse.ArgumentParser(description=description)
-    parser.add_argument("--data", type=Path, default=Path(os.environ.get("FRUGAL_BENCH_DATA", "../shared/data")), help="folder with the data")
+    parser.add_argument(
+        "--data", type=Path, default=Path(os.environ.get("FRUGAL_BENCH_DATA", "../shared/data")), help="folder with the data"
+    )
     parser.add_argument("--json", action="store_true", help="print one JSON object and nothing else")
     parser.add_argument("--quick", action="store_true", help="finish within a minute and say what was left out")
     return parser.parse_args()
@@ -31,8 +33,7 @@ def print_result(result: Mapping[str, Any], as_json: bool) -> None:
 
 def rows(path: Path) -> Iterator[dict[str, Any]]:
     """The lines of a JSONL file, gzipped or not."""
-    opened = gzip.open(path, "rt", encoding="utf-8") if path.suffix == ".gz" else path.open(encoding="utf-8")
-    with opened as lines:
+    with gzip.open(path, "rt", encoding="utf-8") if path.suffix == ".gz" else path.open(encoding="utf-8") as lines:
         for line in lines:
             if line.strip():
                 yield json.loads(line)

@@ -96,7 +96,11 @@ def compare(recorded: list[dict[str, Any]], strong: str, ledger: Path) -> dict[s
         reply = recipe.complete(messages=[{"role": "user", "content": prompt}])
         return reply.model, reply.text
 
-    result = {"all_strong": run(recorded, always(strong)), "all_cheap": run(recorded, always(CHEAP)), "recipe": run(recorded, through_the_recipe)}
+    result = {
+        "all_strong": run(recorded, always(strong)),
+        "all_cheap": run(recorded, always(CHEAP)),
+        "recipe": run(recorded, through_the_recipe),
+    }
     recipe.close()
     booked = summarize(ledger).spent_usd
     result["recipe"]["saved_percent"] = float(100 * (1 - result["recipe"]["usd"] / result["all_strong"]["usd"]))

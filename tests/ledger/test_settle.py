@@ -105,7 +105,9 @@ def test_a_proxys_alias_is_priced_by_what_it_stands_for() -> None:
     assert settled(behind).actual_usd == Decimal("0.75")
 
 
-models = st.sampled_from(["openai/gpt-4o-mini", "openai/gpt-4o", "anthropic/claude-haiku-4-5", "anthropic/claude-opus-4-5", "openai/o3-mini"])
+models = st.sampled_from(
+    ["openai/gpt-4o-mini", "openai/gpt-4o", "anthropic/claude-haiku-4-5", "anthropic/claude-opus-4-5", "openai/o3-mini"]
+)
 usages = st.builds(
     lambda plain, read, write, out: Usage(plain + read + write, read, write, 0, out),
     st.integers(0, 10**5), st.integers(0, 10**5), st.integers(0, 10**4), st.integers(0, 10**4),
@@ -113,7 +115,11 @@ usages = st.builds(
 
 
 @given(
-    calls=st.lists(st.tuples(models, usages, st.sampled_from(["stop", "length"]), st.sampled_from([None, "cap", "route"]), st.booleans()), min_size=1, max_size=4),
+    calls=st.lists(
+        st.tuples(models, usages, st.sampled_from(["stop", "length"]), st.sampled_from([None, "cap", "route"]), st.booleans()),
+        min_size=1,
+        max_size=4,
+    ),
     baseline=models,
     known=st.none() | usages,
     usual=st.none() | st.floats(0, 5000),

@@ -116,20 +116,49 @@ def test_an_empty_answer_at_the_limit_is_asked_again() -> None:
     assert reply.text == "Yes."
 
 
-def test_a_stream_and_several_choices_get_the_larger_limit_at_once_and_are_asked_once() -> None:
+def test_a_stream_and_several_choices_get_a_limit_against_runaways_and_are_asked_once() -> None:
     for request in (ask_for().with_(stream=True), ask_for(n=2)):
         model = FakeModel([reply_with("cut", finish="length")])
         send(request, model, Cap(BUDGETS), declared_task="support_reply")
-        assert sent(model) == [800]
+        assert sent(model) == [3200]
 
 
-def test_where_too_many_answers_are_cut_the_budget_doubles() -> None:
+def test_a_kind_whose_retries_cost_more_than_its_limit_saved_gets_the_larger_limit_at_once() -> None:
+    cap = Cap(BUDGETS)
+    send(ask_for(), FakeModel([reply_with("a", finish="length"), reply_with("whole")]), cap, declared_task="support_reply")
+    model = FakeModel()
+    _, ctx = send(ask_for(), model, cap, declared_task="support_reply")
+    assert sent(model) == [800]
+    assert "asking again costs more" in ctx.decisions[0].why
+    other = FakeModel()
+    send(ask_for(), other, cap, declared_task="extraction")
+    assert sent(other) == [50]
+
+
+def test_a_long_prompt_is_not_worth_asking_twice_so_it_gets_the_larger_limit() -> None:
+    for system, limit in (("short", 200), ("word " * 2000, 800)):
+        model = FakeModel()
+        send(ask_for(system=system), model, Cap(BUDGETS), declared_task="support_reply")
+        assert sent(model) == [limit]
+    verdict = FakeModel()
+    send(ask_for(system="word " * 2000), verdict, Cap(BUDGETS), declared_task="yes_no")
+    assert sent(verdict) == [5]
+
+
+def test_cuts_that_saved_something_pay_for_a_retry_now_and_then() -> None:
     cap = Cap(BUDGETS)
     for _ in range(20):
-        send(ask_for(), FakeModel([reply_with("a", finish="length"), reply_with("whole")]), cap, declared_task="support_reply")
+        send(ask_for(), FakeModel([reply_with("Yes, and", finish="length")]), cap, declared_task="yes_no")
+    send(ask_for(), FakeModel([reply_with("Hm", finish="length"), reply_with("Yes.")]), cap, declared_task="yes_no")
     model = FakeModel()
-    send(ask_for(), model, cap, declared_task="support_reply")
-    assert sent(model) == [400]
+    send(ask_for(), model, cap, declared_task="yes_no")
+    assert sent(model) == [5]
+
+
+def test_a_factor_of_one_never_asks_again() -> None:
+    model = FakeModel([reply_with("a", finish="length")])
+    send(ask_for(), model, Cap(BUDGETS, retry_factor=1), declared_task="support_reply")
+    assert sent(model) == [200]
 
 
 def test_the_limit_never_exceeds_what_the_model_can_write() -> None:

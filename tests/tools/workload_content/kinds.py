@@ -34,7 +34,7 @@ def faq() -> Iterator[Draft]:
                 nth = next(number)
                 model = "claude-sonnet-4-5" if nth % 9 == 4 else "gpt-4o"
                 body = _body(model, system, text, stream=nth % 7 == 3)
-                tags = _tags(tenant, "support", "support_reply" if nth % 3 else None)
+                tags = _tags(tenant, "support", "faq" if nth % 3 else None)
                 yield Draft("faq", body, tags, answers, _contains(entry), topic=entry["intent"])
 
 

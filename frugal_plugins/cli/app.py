@@ -1,0 +1,189 @@
+"""The commands and their options. What they do is imported when one is run, so that `--help` answers at once."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from enum import Enum
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from frugal_plugins import __version__
+from frugal_plugins.cli.failures import BAD_INPUT, DEBUG, plainly
+
+app = typer.Typer(
+    name="frugal",
+    help="Pay less for LLM calls: one YAML recipe, and a ledger that proves it.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+class Provider(str, Enum):  # noqa: UP042 - the value is what is typed
+    """Who answers."""
+
+    SANDBOX = "sandbox"
+    LIVE = "live"
+
+
+class OnBadLine(str, Enum):  # noqa: UP042
+    """What to do at a line that cannot be used."""
+
+    STOP = "stop"
+    SKIP = "skip"
+
+
+RecipeName = Annotated[str, typer.Argument(metavar="RECIPE", help="A recipe file, or the name of a shipped recipe.")]
+RecipeOption = Annotated[str, typer.Option("--recipe", "-r", metavar="RECIPE", help="A recipe file, or the name of a shipped recipe.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout and nothing else there.")]
+LedgerFile = Annotated[Path | None, typer.Option("--ledger", metavar="FILE", help="The ledger file.")]
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"frugal-plugins {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def top(
+    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and leave.")] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
+) -> None:
+    """Pay less for LLM calls: one YAML recipe, and a ledger that proves it. Start with: frugal try"""
+    DEBUG.set(debug and not version)
+
+
+@app.command("try")
+@plainly
+def try_(
+    recipe: RecipeOption = "support",
+    html: Annotated[Path, typer.Option(metavar="FILE", help="Where the page goes.")] = Path("frugal-report.html"),
+    no_html: Annotated[bool, typer.Option("--no-html", help="Write no page.")] = False,
+    ledger: LedgerFile = None,
+    limit: Annotated[int | None, typer.Option(min=1, metavar="N", help="Only the first N requests of the month.")] = None,
+    quick: Annotated[bool, typer.Option("--quick", help="Only the first 60 requests.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Send a month of a team's requests to a provider on this machine, without and with a recipe, and compare the bills.
+
+    Nothing leaves this machine and nothing costs money. The ledger is frugal-try.sqlite unless --ledger names another file.
+    Leaves with 1 when the ledger and the invoice differ or an answer got worse.
+    """
+    from frugal_plugins.cli.try_command import try_recipe
+
+    try_recipe(recipe, None if no_html else html, ledger, min(limit or 10**9, 60 if quick else 10**9), as_json=as_json)
+
+
+@app.command()
+@plainly
+def run(
+    recipe: RecipeName,
+    input: Annotated[str, typer.Option("--input", "-i", metavar="FILE", help="Requests, one JSON object a line; - is stdin.")],  # noqa: A002
+    output: Annotated[Path, typer.Option("--output", "-o", metavar="FILE", help="Answers, one a line. Those that are there are kept.")],
+    provider: Annotated[Provider, typer.Option(help="sandbox: made-up answers, free. live: real ones, with your keys.")] = Provider.SANDBOX,
+    concurrency: Annotated[int, typer.Option(min=1, max=256, help="Requests in flight at most; fewer after a rate limit.")] = 8,
+    on_bad_line: Annotated[OnBadLine, typer.Option(help="stop there, or skip it and write an error for it.")] = OnBadLine.STOP,
+    max_usd: Annotated[str | None, typer.Option(metavar="USD", help="Stop before this run could cost more.")] = None,
+    limit: Annotated[int | None, typer.Option(min=1, metavar="N", help="Only the first N requests of the input.")] = None,
+    recorded: Annotated[Path | None, typer.Option(metavar="FILE", help="Recorded answers for the sandbox, JSONL.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Send a file of requests through a recipe.
+
+    A line is a chat completion body ({"messages": [...], "model": ...}) or {"custom_id": ..., "body": {...}}, with an optional
+    "frugal" object (task, tenant, session, team, off). Answers are written in the order they finish, each with its line number.
+    Run the same command again to go on where it stopped; nothing that has an answer is paid twice. Streams are answered whole.
+    """
+    from frugal_plugins.cli.run_command import Wishes, run_file
+
+    wishes = Wishes(provider is Provider.LIVE, concurrency, on_bad_line is OnBadLine.SKIP, _dollars(max_usd), limit, recorded)
+    run_file(recipe, input, output, wishes, as_json=as_json)
+
+
+@app.command()
+@plainly
+def check(
+    recipes: Annotated[list[str], typer.Argument(metavar="RECIPE...", help="Recipe files, or names of shipped recipes.")],
+    as_json: AsJson = False,
+) -> None:
+    """Read recipes and say what is wrong or doubtful: prices, tiers, budgets, models, the ledger's place. Leaves with 2 on an error."""
+    from frugal_plugins.cli.check_command import check_recipes
+
+    check_recipes(recipes, as_json=as_json)
+
+
+@app.command()
+@plainly
+def explain(
+    request: Annotated[str, typer.Argument(metavar="REQUEST.json", help="A chat completion body, or a line of `frugal run`; - is stdin.")],
+    recipe: RecipeOption = "support",
+    as_json: AsJson = False,
+) -> None:
+    """Say what would happen to a request and why, without calling anyone."""
+    from frugal_plugins.cli.explain_command import explain_request
+
+    explain_request(request, recipe, as_json=as_json)
+
+
+@app.command()
+@plainly
+def report(
+    ledger: LedgerFile = None,
+    html: Annotated[Path | None, typer.Option(metavar="FILE", help="Write one HTML page with plots.")] = None,
+    since: Annotated[str | None, typer.Option(metavar="7d|DATE", help="Only requests since then: 7d, 12h, or 2026-11-01.")] = None,
+    requests: Annotated[bool, typer.Option("--requests", help="Also list the requests and why each went where it went.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Add a ledger up: what it cost, what it would have cost, and which technique saved what.
+
+    Without --ledger: the file FRUGAL_LEDGER names, else frugal-ledger.sqlite in this folder.
+    """
+    from frugal_plugins.cli.report_command import report_ledger
+
+    report_ledger(ledger, html, since, requests=requests, as_json=as_json)
+
+
+@app.command()
+@plainly
+def schema(
+    output: Annotated[Path | None, typer.Option("--output", "-o", metavar="FILE", help="Write it there instead of printing it.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Print the JSON Schema of a recipe, for editors."""
+    from frugal_plugins.cli.schema_command import print_schema
+
+    print_schema(output, as_json=as_json)
+
+
+@app.command()
+@plainly
+def sandbox(
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Port on 127.0.0.1; 0 takes a free one.")] = 8321,
+    recorded: Annotated[Path | None, typer.Option(metavar="FILE", help="Recorded answers, JSONL.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Run the pretended provider on its own until Ctrl-C: OpenAI and Anthropic in their own formats, with an invoice."""
+    from frugal_plugins.cli.sandbox_command import serve
+
+    serve(port, recorded, as_json=as_json)
+
+
+def _dollars(written: str | None) -> Decimal | None:
+    if written is None:
+        return None
+    words = written.strip().removeprefix("$")
+    if not words.replace(".", "", 1).isdigit():
+        raise typer.BadParameter("give dollars as a number, for example 2.50", param_hint="--max-usd")
+    return Decimal(words)
+
+
+def commands() -> dict[str, Any]:
+    """Every command by name, in the order of the help."""
+    return {str(one.name or (one.callback.__name__ if one.callback else "")): one for one in app.registered_commands}
+
+
+__all__ = ["BAD_INPUT", "app", "commands"]

@@ -1,0 +1,186 @@
+"""What `frugal run` sets up and prints."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import typer
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+from frugal_plugins.cli.delivered import Delivered
+from frugal_plugins.cli.failures import BAD_INPUT, FAILED, INTERRUPTED
+from frugal_plugins.cli.lines import InputLines, Line
+from frugal_plugins.cli.provider import demand_keys, load_litellm, needs_sandbox, pointed_at
+from frugal_plugins.cli.sandbox_command import recorded_file
+from frugal_plugins.cli.screen import console, note, result
+from frugal_plugins.cli.tally import Tally
+from frugal_plugins.cli.watched import WatchedRecipe
+from frugal_plugins.report.text import table
+from frugal_plugins.report.words import money, number, percent
+
+
+@dataclass(frozen=True, slots=True)
+class Wishes:
+    """The options of a run."""
+
+    live: bool = False
+    concurrency: int = 8
+    skip_bad: bool = False
+    max_usd: Decimal | None = None
+    limit: int | None = None
+    recorded: Path | None = None
+
+
+def run_file(recipe_source: str, source: str, output: Path, wishes: Wishes, *, as_json: bool) -> None:
+    """Run a file and leave with 0, 1 (some requests failed or are left), 2 (bad input) or 130 (interrupted)."""
+    recipe = WatchedRecipe.load(recipe_source)
+    lines = InputLines(source)
+    total = lines.count()
+    load_litellm()
+    with ExitStack() as open_things:
+        _demand(recipe, lines, wishes)
+        delivered = open_things.enter_context(Delivered(output))
+        if not wishes.live:
+            open_things.enter_context(_sandbox(wishes))
+        if delivered.done or delivered.maybe_paid:
+            note(_resumed(delivered))
+        tally = Tally(total=total if wishes.limit is None else min(total, wishes.limit), asked_again=len(delivered.maybe_paid))
+        try:
+            asyncio.run(_run(recipe, lines, delivered, wishes, tally))
+        finally:
+            recipe.close()
+        complete = tally.stopped is None and tally.error is None and tally.done >= total
+        delivered.close(complete=complete)
+    result(_figures(tally, recipe, output), lambda: _table(tally, recipe), as_json=as_json)
+    _leave(tally, recipe, output)
+
+
+def _demand(recipe: WatchedRecipe, lines: InputLines, wishes: Wishes) -> None:
+    """Before anything is sent: the sandbox can run, or the keys are there."""
+    if not wishes.live:
+        needs_sandbox()
+        return
+    usual = recipe.settings.tiers[recipe.settings.baseline].models[0]
+    named = (line.model or recipe.name for line in lines if line.bad is None)
+    demand_keys(dict.fromkeys(usual if model in recipe.own_names else model for model in named))
+
+
+@contextmanager
+def _sandbox(wishes: Wishes) -> Iterator[None]:
+    from frugal_plugins.sandbox import Sandbox
+
+    with Sandbox(recorded=recorded_file(wishes.recorded)) as sandbox, pointed_at(sandbox):
+        yield
+
+
+async def _run(recipe: WatchedRecipe, lines: InputLines, delivered: Delivered, wishes: Wishes, tally: Tally) -> None:
+    import litellm
+
+    from frugal_plugins.cli.pace import Pace
+    from frugal_plugins.cli.purse import Purse
+    from frugal_plugins.cli.run import Run
+    from frugal_plugins.litellm import install, uninstall
+
+    async def ask(line: Line) -> Any:
+        return await litellm.acompletion(
+            **line.params,
+            model=line.model or recipe.name,
+            messages=[dict(message) for message in line.messages],
+            metadata={"frugal": dict(line.frugal)},
+            max_retries=0,
+        )
+
+    install(recipe)
+    try:
+        with _progress(tally) as show:
+            run = Run(
+                recipe, lines, delivered, ask, Pace(wishes.concurrency), Purse(wishes.max_usd, recipe), tally,
+                wishes.skip_bad, wishes.limit, show, asyncio.Event(), set(),
+            )  # fmt: skip
+            await run.go()
+    finally:
+        uninstall()
+
+
+@contextmanager
+def _progress(tally: Tally) -> Iterator[Callable[[Tally], None]]:
+    """A bar with dollars on a terminal, nothing elsewhere."""
+    screen = console(stderr=True)
+    columns = (BarColumn(), MofNCompleteColumn(), TextColumn("{task.description}"), TimeRemainingColumn())
+    with Progress(*columns, console=screen, disable=not screen.is_terminal) as progress:
+        task = progress.add_task("", total=tally.total)
+
+        def show(now: Tally) -> None:
+            progress.update(task, completed=now.done, description=f"{money(now.actual_usd)} spent, {money(now.saved_usd)} saved")
+
+        yield show
+
+
+def _resumed(delivered: Delivered) -> str:
+    words = f"{len(delivered.done):,} requests have an answer in {delivered.path} already and are left alone."
+    if delivered.maybe_paid:
+        count = len(delivered.maybe_paid)
+        words += f" {count:,} were in flight when the last run was cut off: they may have been paid, have no answer, and are asked again."
+    return words
+
+
+def _figures(tally: Tally, recipe: WatchedRecipe, output: Path) -> dict[str, Any]:
+    return {
+        "requests": tally.total,
+        "done": tally.done,
+        "already_done": tally.already,
+        "answered": tally.answered,
+        "failed": tally.failed,
+        "bad_lines": tally.bad_lines,
+        "maybe_paid": tally.asked_again,
+        "retries": tally.retries,
+        "baseline_usd": number(tally.baseline_usd),
+        "actual_usd": number(tally.actual_usd),
+        "saved_percent": tally.saved_percent,
+        "stopped": tally.why_stopped,
+        "output": str(output),
+        "ledger": None if recipe.ledger is None else str(recipe.ledger.path),
+        "ledger_rows_lost": 0 if recipe.ledger is None else recipe.ledger.lost,
+    }
+
+
+def _table(tally: Tally, recipe: WatchedRecipe) -> Table:
+    rows = [
+        ("requests", f"{tally.total:,}"),
+        ("answered now", f"{tally.answered:,}"),
+        ("answered before", f"{tally.already:,}"),
+        ("failed, with the reason in the output", f"{tally.failed:,}"),
+        ("lines that could not be used", f"{tally.bad_lines:,}"),
+        ("left", f"{max(0, tally.total - tally.done):,}"),
+        ("baseline, without the recipe", money(tally.baseline_usd)),
+        ("actual, with the recipe", money(tally.actual_usd)),
+        ("saved", f"{money(tally.saved_usd)} ({percent(tally.saved_percent)})"),
+    ]
+    if recipe.ledger is not None and recipe.ledger.lost:
+        rows.append(("rows the ledger lost", f"{recipe.ledger.lost:,}: free {recipe.ledger.path} or its disk"))
+    return table(f"frugal run with '{recipe.name}'", ("", ""), rows)
+
+
+def _leave(tally: Tally, recipe: WatchedRecipe, output: Path) -> None:
+    """Say what is left to do, and choose the exit code."""
+    if recipe.ledger is not None and recipe.ledger.lost:
+        note(f"frugal: the ledger lost {recipe.ledger.lost:,} rows; the answers are safe, the sums of frugal report are too low by these")
+    if tally.error is not None:
+        note(f"frugal: {tally.error}")
+        raise typer.Exit(BAD_INPUT)
+    if tally.stopped is not None:
+        lost = f" {tally.undelivered:,} paid answers could not be written; they are asked again." if tally.undelivered else ""
+        again = "Run the same command again to go on where it stopped."
+        note(f"frugal: stopped: {tally.stopped.rstrip('.')}. Everything in {output} is safe.{lost} {again}")
+        raise typer.Exit(INTERRUPTED if tally.interrupted else FAILED)
+    if tally.failed or tally.bad_lines:
+        count = tally.failed + tally.bad_lines
+        note(f"frugal: {count:,} requests have an error instead of an answer in {output}; correct them and run them as a new input")
+        raise typer.Exit(FAILED)

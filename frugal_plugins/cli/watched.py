@@ -1,0 +1,96 @@
+"""A recipe whose requests can be looked at while they travel, whichever door they came through."""
+
+from __future__ import annotations
+
+import datetime as dt
+import os
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from typing import Any, Final, cast
+
+from frugal_plugins.flow import Context, Flow
+from frugal_plugins.ledger.settle import Entry, Settled, settle
+from frugal_plugins.prices import PriceBook
+from frugal_plugins.recipe.recipe import Recipe
+from frugal_plugins.request import Reply, Request
+from frugal_plugins.told import NOTHING, Told
+
+
+@dataclass(slots=True)
+class Watch:
+    """One request seen from outside: hand in what is `known` of it, find what happened to it.
+
+    Attributes:
+        known: fields of its context (`id`, `baseline_usage`).
+        at_seconds: when it came in, on the recipe's clock.
+    """
+
+    known: Mapping[str, Any] = field(default_factory=dict)
+    request: Request | None = None
+    ctx: Context | None = None
+    reply: Reply | None = None
+    at_seconds: float = 0.0
+
+    def settled(self, recipe: Recipe) -> Settled | None:
+        """What it came to, in dollars; None when it never reached the recipe."""
+        if self.request is None or self.ctx is None:
+            return None
+        return settle(
+            Entry(
+                request=self.request,
+                ctx=self.ctx,
+                reply=self.reply,
+                error=None if self.reply else "no reply",
+                baseline_model=recipe.baseline_model(self.request),
+                prices=recipe.prices,
+                at=dt.datetime.fromtimestamp(self.at_seconds, tz=dt.UTC),
+            )
+        )
+
+
+_NOW: Final[ContextVar[Watch | None]] = ContextVar("frugal_watch", default=None)
+
+
+@contextmanager
+def watching(watch: Watch) -> Iterator[Watch]:
+    """Watch the request made inside the `with` block (of this thread or task)."""
+    token = _NOW.set(watch)
+    try:
+        yield watch
+    finally:
+        _NOW.reset(token)
+
+
+class WatchedRecipe(Recipe):
+    """A recipe that tells the current `Watch` about each request it starts."""
+
+    @classmethod
+    def load(cls, source: str | os.PathLike[str] | Mapping[str, Any], *, clock: Callable[[], float] = time.time) -> WatchedRecipe:
+        """`Recipe.load`, for a recipe that is watched."""
+        return cast("WatchedRecipe", super().load(source, clock=clock))
+
+    def flow(
+        self,
+        request: Request,
+        *,
+        told: Told = NOTHING,
+        host: str = "core",
+        reachable: Callable[[str], bool] | None = None,
+        prices: PriceBook | None = None,
+        **known: Any,
+    ) -> tuple[Flow, Context]:
+        """Start a request on its way, with what the watch knows of it."""
+        watch = _NOW.get()
+        if watch is None:
+            return super().flow(request, told=told, host=host, reachable=reachable, prices=prices, **known)
+        flow, ctx = super().flow(request, told=told, host=host, reachable=reachable, prices=prices, **{**known, **watch.known})
+        watch.request, watch.ctx, watch.at_seconds = request, ctx, self.clock()
+        return _followed(flow, watch), ctx
+
+
+def _followed(flow: Flow, watch: Watch) -> Flow:
+    watch.reply = yield from flow
+    return watch.reply

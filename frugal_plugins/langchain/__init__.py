@@ -1,0 +1,34 @@
+"""The LangChain door: a chat model that drives a recipe, and a recipe's whole pipeline as a Runnable.
+
+    from frugal_plugins.langchain import FrugalRouter
+    llm = FrugalRouter.from_recipe(Recipe.load("recipes/support.yaml"))
+    chain = prompt | llm
+
+Nothing of LangChain is loaded until one of the names below is used.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from frugal_plugins.langchain.pipeline import runnable as runnable
+    from frugal_plugins.langchain.router import FrugalRouter as FrugalRouter
+
+__all__ = ["FrugalRouter", "runnable"]
+
+_HOMES = {"FrugalRouter": "router", "runnable": "pipeline"}
+
+
+def __getattr__(name: str) -> Any:
+    home = _HOMES.get(name)
+    if home is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(f"{__name__}.{home}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -1,0 +1,23 @@
+"""What a LangChain caller says about a request, in the config's metadata or its `configurable`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from frugal_plugins.told import Told, read_told
+
+
+def hear(metadata: Mapping[str, Any], configurable: Mapping[str, Any], task: str | None = None) -> Told:
+    """Read the config. What stands under `frugal` wins over `frugal_task` and `frugal_session`, and those over the router's own task.
+
+    >>> hear({"frugal": {"tenant": "acme"}}, {"thread_id": "7"}).session
+    '7'
+    """
+    session = configurable.get("frugal_session") or configurable.get("thread_id")
+    said: dict[str, Any] = {"task": configurable.get("frugal_task") or task, "session": session}
+    for place in (metadata, configurable):
+        more = place.get("frugal")
+        if isinstance(more, Mapping):
+            said |= more
+    return read_told({"frugal": {name: value for name, value in said.items() if value is not None}})

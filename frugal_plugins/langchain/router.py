@@ -1,0 +1,310 @@
+"""`FrugalRouter`: a chat model that sends each request where the recipe says."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from contextlib import aclosing
+from typing import Any, cast
+
+from langchain_core.callbacks import AsyncCallbackManagerForLLMRun, CallbackManagerForLLMRun
+from langchain_core.language_models import BaseChatModel, LanguageModelInput
+from langchain_core.language_models.base import LangSmithParams
+from langchain_core.language_models.model_profile import ModelProfile
+from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage
+from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult
+from langchain_core.runnables import Runnable, RunnableConfig, ensure_config
+from langchain_core.runnables.config import merge_configs
+from langchain_core.tools import BaseTool
+from pydantic import BaseModel, Field, model_validator
+
+from frugal_plugins.flow import Context, ask
+from frugal_plugins.inside import INSIDE
+from frugal_plugins.langchain.asking import Asking
+from frugal_plugins.langchain.calls import request_of
+from frugal_plugins.langchain.hearing import hear
+from frugal_plugins.langchain.messages import Conversation, as_dict
+from frugal_plugins.langchain.output import Output, routed_output
+from frugal_plugins.langchain.tiers import Tiers
+from frugal_plugins.langchain.voices import AsyncInnerVoice, InnerVoice, PublicVoice, Voice
+from frugal_plugins.prices import bare_name, provider_of
+from frugal_plugins.recipe.recipe import Recipe
+from frugal_plugins.request import Request
+from frugal_plugins.tokens import count_messages, count_text
+
+
+class FrugalRouter(BaseChatModel):
+    """A chat model that drives a recipe: cache, route and cap, then the chosen tier's own chat model.
+
+    It is used like any chat model: `prompt | llm`, `stream`, `batch`, `bind_tools`, `with_structured_output`, agents and graphs.
+    The chosen model is called through its public methods with the same config, so its callbacks, rate limiter, cache and its
+    real name in traces stay, and tokens are counted once. A stored answer also passes the callbacks, with zero usage and a
+    fresh id. Tell it about a request in the config: `metadata={"frugal": {"task": "yes_no", "tenant": "acme"}}`, or
+    `configurable={"frugal_task": ..., "frugal_session": ...}`; a `thread_id` is the session when nothing else is named.
+    Each answer says what was done in `response_metadata["frugal"]`: `id`, `recipe`, `model`, `why`, `cache` (hit, miss,
+    bypass) and, on hits, `saved_usage`. In a stream the first piece carries it.
+
+    Args:
+        recipe: the recipe.
+        models: chat models of yours by the recipe's names (`openai/gpt-4o-mini`), or what `init_chat_model` takes.
+        model_kwargs: arguments for the models that are built here.
+        model: the model requests name; empty lets the recipe choose. A named model is never replaced by a dearer one.
+        task: which kind of work this router's requests are, unless the caller says otherwise.
+
+    Raises:
+        MissingExtra: no integration for a needed model is installed.
+        NotReachable: a needed model cannot be built, for want of a key.
+
+    The provider's and LangChain's own errors reach the caller as the same object.
+
+    ```python
+    llm = FrugalRouter.from_recipe(Recipe.load("support"))
+    llm.invoke("Is this spam? Answer yes or no.").content
+    ```
+    """
+
+    recipe: Any = Field(exclude=True, repr=False)
+    models: Mapping[str, Any] = Field(default_factory=dict, exclude=True, repr=False)
+    model_kwargs: Mapping[str, Any] = Field(default_factory=dict, exclude=True, repr=False)
+    model: str = ""
+    task: str | None = None
+    tiers: Any = Field(default=None, exclude=True, repr=False)
+
+    @classmethod
+    def from_recipe(
+        cls,
+        recipe: Recipe,
+        *,
+        models: Mapping[str, BaseChatModel | str] | None = None,
+        model_kwargs: Mapping[str, Any] | None = None,
+        model: str = "",
+        task: str | None = None,
+    ) -> FrugalRouter:
+        """A router for a recipe. Models are built on first use from the environment's keys, unless you give your own."""
+        return cls(recipe=recipe, models=models or {}, model_kwargs=model_kwargs or {}, model=model, task=task)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _prepare(cls, values: Any) -> Any:
+        if isinstance(values, dict) and isinstance(values.get("recipe"), Recipe) and values.get("tiers") is None:
+            tiers = Tiers(values["recipe"], values.get("models") or {}, values.get("model_kwargs") or {})
+            return {**values, "tiers": tiers}
+        return values
+
+    @property
+    def tiers_in_use(self) -> Tiers:
+        """The models this router chooses from."""
+        return cast("Tiers", self.tiers)
+
+    # What LangChain calls.
+
+    def invoke(
+        self,
+        input: LanguageModelInput,  # noqa: A002
+        config: RunnableConfig | None = None,
+        *,
+        stop: list[str] | None = None,
+        **kwargs: Any,
+    ) -> AIMessage:
+        """Ask, and wait for the answer."""
+        return self._asking(input, config, stop, kwargs).answer()
+
+    async def ainvoke(
+        self,
+        input: LanguageModelInput,  # noqa: A002
+        config: RunnableConfig | None = None,
+        *,
+        stop: list[str] | None = None,
+        **kwargs: Any,
+    ) -> AIMessage:
+        """Ask, and await the answer."""
+        return await self._asking(input, config, stop, kwargs).aanswer()
+
+    def stream(
+        self,
+        input: LanguageModelInput,  # noqa: A002
+        config: RunnableConfig | None = None,
+        *,
+        stop: list[str] | None = None,
+        **kwargs: Any,
+    ) -> Iterator[AIMessageChunk]:
+        """Ask, and read the answer piece by piece."""
+        yield from self._asking(input, config, stop, kwargs, stream=True).pieces()
+
+    async def astream(
+        self,
+        input: LanguageModelInput,  # noqa: A002
+        config: RunnableConfig | None = None,
+        *,
+        stop: list[str] | None = None,
+        **kwargs: Any,
+    ) -> AsyncIterator[AIMessageChunk]:
+        """Ask, and read the answer piece by piece with `async for`."""
+        async with aclosing(self._asking(input, config, stop, kwargs, stream=True).apieces()) as chunks:
+            async for chunk in chunks:
+                yield chunk
+
+    def bind_tools(
+        self,
+        tools: Sequence[dict[str, Any] | type | Callable[..., Any] | BaseTool],
+        *,
+        tool_choice: str | None = None,
+        **kwargs: Any,
+    ) -> Runnable[LanguageModelInput, AIMessage]:
+        """Give the model tools. They are put into the provider's own form once a model is chosen."""
+        chosen = {} if tool_choice is None else {"tool_choice": tool_choice}
+        return self.bind(tools=list(tools), **chosen, **kwargs)
+
+    def with_structured_output(
+        self, schema: dict[str, Any] | type, *, include_raw: bool = False, **kwargs: Any
+    ) -> Runnable[LanguageModelInput, dict[str, Any] | BaseModel]:
+        """Answers as objects of `schema`, from whichever model is chosen, in the way that model does it best.
+
+        `method` and `strict` are handed on to it. An answer that ended at the token limit raises TruncatedOutput (with
+        `include_raw=True` it is in `parsing_error`), where models by themselves may return None or repaired data.
+        """
+        options = {name: value for name, value in kwargs.items() if value is not None}
+        return routed_output(self, Output(schema, options), include_raw=include_raw)
+
+    def plain_model(self) -> str:
+        """The model a request goes to when the recipe has no say: the one it names, else the baseline."""
+        named = self.model or self._recipe.name
+        return self.tiers_in_use.stand_in(self.tiers_in_use.name_of(self._recipe.baseline_model(Request(named, ()))))
+
+    # What LangChain calls from within a run of the router's own: generate, stream_events(version="v3").
+
+    def _generate(
+        self, messages: list[BaseMessage], stop: list[str] | None = None, run_manager: CallbackManagerForLLMRun | None = None, **kwargs: Any
+    ) -> ChatResult:
+        answer = self._inner(messages, stop, InnerVoice(run_manager), run_manager, kwargs).answer()
+        return ChatResult(generations=[ChatGeneration(message=answer)])
+
+    async def _agenerate(
+        self,
+        messages: list[BaseMessage],
+        stop: list[str] | None = None,
+        run_manager: AsyncCallbackManagerForLLMRun | None = None,
+        **kwargs: Any,
+    ) -> ChatResult:
+        answer = await self._inner(messages, stop, AsyncInnerVoice(run_manager), run_manager, kwargs).aanswer()
+        return ChatResult(generations=[ChatGeneration(message=answer)])
+
+    def _stream(
+        self, messages: list[BaseMessage], stop: list[str] | None = None, run_manager: CallbackManagerForLLMRun | None = None, **kwargs: Any
+    ) -> Iterator[ChatGenerationChunk]:
+        for chunk in self._inner(messages, stop, InnerVoice(run_manager), run_manager, kwargs, stream=True).pieces():
+            yield ChatGenerationChunk(message=chunk)
+
+    async def _astream(
+        self,
+        messages: list[BaseMessage],
+        stop: list[str] | None = None,
+        run_manager: AsyncCallbackManagerForLLMRun | None = None,
+        **kwargs: Any,
+    ) -> AsyncIterator[ChatGenerationChunk]:
+        async with aclosing(
+            self._inner(messages, stop, AsyncInnerVoice(run_manager), run_manager, kwargs, stream=True).apieces()
+        ) as chunks:
+            async for chunk in chunks:
+                yield ChatGenerationChunk(message=chunk)
+
+    # How a request starts on its way.
+
+    def _asking(
+        self,
+        given: LanguageModelInput,
+        config: RunnableConfig | None,
+        stop: list[str] | None,
+        kwargs: dict[str, Any],
+        *,
+        stream: bool = False,
+    ) -> Asking:
+        whole = ensure_config(config)
+        own = {"callbacks": self.callbacks, "tags": self.tags, "metadata": self.metadata}
+        whole = merge_configs(cast("RunnableConfig", {name: value for name, value in own.items() if value}), whole)
+        messages = self._convert_input(given).to_messages()
+        voice = PublicVoice(whole)
+        asking = self._started(messages, stop, voice, whole.get("metadata") or {}, whole.get("configurable") or {}, kwargs, stream=stream)
+        if not asking.untouched:
+            said = {"frugal_recipe": self._recipe.name, "frugal_id": asking.ctx.id}
+            voice.config = cast("RunnableConfig", {**whole, "metadata": {**(whole.get("metadata") or {}), **said}})
+        return asking
+
+    def _inner(
+        self,
+        messages: list[BaseMessage],
+        stop: list[str] | None,
+        voice: Voice,
+        manager: CallbackManagerForLLMRun | AsyncCallbackManagerForLLMRun | None,
+        kwargs: dict[str, Any],
+        *,
+        stream: bool = False,
+    ) -> Asking:
+        metadata = manager.metadata if manager is not None else {}
+        configurable = ensure_config().get("configurable") or {}
+        return self._started(messages, stop, voice, metadata, configurable, kwargs, stream=stream)
+
+    def _started(
+        self,
+        messages: list[BaseMessage],
+        stop: list[str] | None,
+        voice: Voice,
+        metadata: Mapping[str, Any],
+        configurable: Mapping[str, Any],
+        kwargs: dict[str, Any],
+        *,
+        stream: bool,
+    ) -> Asking:
+        recipe, tiers = self._recipe, self.tiers_in_use
+        kwargs = kwargs if stop is None else {**kwargs, "stop": stop}
+        output: Output | None = kwargs.pop("frugal_output", None)
+        model: str = kwargs.pop("model", None) or self.model or recipe.name
+        conversation = Conversation.of(messages)
+        request = request_of(conversation, model, kwargs, output, scope=(tiers.fingerprint(),), stream=stream)
+        untouched = recipe.off or INSIDE.get()
+        if untouched:
+            flow, ctx = ask(request.with_(model=recipe.baseline_model(request))), Context(recipe=recipe.name)
+        else:
+            told = hear(metadata, configurable, self.task)
+            flow, ctx = recipe.flow(request, told=told, host="langchain", reachable=tiers.reachable, own_limit=self._own_limit)
+            request = request.with_(tags={**request.tags, **told.tags}, session=told.session)
+        return Asking(recipe, tiers, voice, conversation, kwargs, request, flow, ctx, output, untouched)
+
+    def _own_limit(self, model: str) -> int | None:
+        """The output limit the owner of a model configured; the recipe's own name stands for the baseline."""
+        return self.tiers_in_use.own_limit(self._recipe.baseline_model(Request(model, ())))
+
+    # What LangChain wants to know about a model.
+
+    @property
+    def _recipe(self) -> Recipe:
+        return cast("Recipe", self.recipe)
+
+    @property
+    def _llm_type(self) -> str:
+        return "frugal-router"
+
+    @property
+    def _identifying_params(self) -> Mapping[str, Any]:
+        tiers = {tier.name: list(tier.models) for tier in self._recipe.tiers}
+        return {"recipe": self._recipe.name, "model": self.model, "task": self.task, "tiers": tiers}
+
+    def _resolve_model_profile(self) -> ModelProfile | None:
+        return self.tiers_in_use.profile()
+
+    def _get_ls_params(self, stop: list[str] | None = None, **kwargs: Any) -> LangSmithParams:
+        named = kwargs.get("model")
+        params = super()._get_ls_params(stop=stop, **{name: value for name, value in kwargs.items() if name != "model"})
+        model = self._recipe.baseline_model(Request(named or self.model or self._recipe.name, ()))
+        params["ls_provider"] = provider_of(model) or "frugal"
+        params["ls_model_name"] = bare_name(model)
+        return params
+
+    def get_num_tokens(self, text: str) -> int:
+        """How many tokens a text is, counted locally for the baseline model."""
+        return count_text(text, self._recipe.baseline_model(Request(self.model or self._recipe.name, ())))
+
+    def get_num_tokens_from_messages(self, messages: list[BaseMessage], tools: Sequence[Any] | None = None) -> int:
+        """How many input tokens messages and tools are, counted locally for the baseline model."""
+        params = {"tools": [str(tool) for tool in tools]} if tools else {}
+        model = self._recipe.baseline_model(Request(self.model or self._recipe.name, ()))
+        return count_messages([as_dict(message) for message in messages], model, params=params)

@@ -1,0 +1,208 @@
+"""How a tier's model is spoken to: through its public methods, or from within a run that LangChain has opened already.
+
+In the public way the model opens its own run, so its callbacks, cache, rate limiter and name in traces are its own. In the
+inner way (`generate`, `stream_events(version="v3")`) LangChain has opened a run for the router, and opening another would
+count the tokens twice.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from langchain_core.callbacks import AsyncCallbackManagerForLLMRun, CallbackManagerForLLMRun
+from langchain_core.language_models import BaseChatModel
+from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage
+from langchain_core.messages.ai import add_ai_message_chunks
+from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult
+from langchain_core.runnables import RunnableConfig
+
+from frugal_plugins.request import canonical
+
+_FOR_TRACES = ("ls_structured_output_format", "structured_output_format")
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """One call to make: the model, what it is handed, and its name in the recipe."""
+
+    name: str
+    model: BaseChatModel
+    messages: list[BaseMessage]
+    kwargs: dict[str, Any]
+
+
+class Voice(Protocol):
+    """Speaks to a model in one way."""
+
+    def ask(self, target: Target) -> AIMessage:
+        """The answer."""
+
+    async def aask(self, target: Target) -> AIMessage:
+        """The answer, awaited."""
+
+    def listen(self, target: Target) -> Iterator[AIMessageChunk]:
+        """The answer piece by piece."""
+
+    def alisten(self, target: Target) -> AsyncIterator[AIMessageChunk]:
+        """The answer piece by piece, for `async for`."""
+
+
+@dataclass(slots=True)
+class PublicVoice:
+    """Calls the model as any program would, with the caller's config."""
+
+    config: RunnableConfig
+    _run_named: bool = field(default=False)
+
+    def ask(self, target: Target) -> AIMessage:
+        """`invoke` the model."""
+        return target.model.invoke(target.messages, self._config(), **target.kwargs)
+
+    async def aask(self, target: Target) -> AIMessage:
+        """`ainvoke` the model."""
+        return await target.model.ainvoke(target.messages, self._config(), **target.kwargs)
+
+    def listen(self, target: Target) -> Iterator[AIMessageChunk]:
+        """`stream` the model."""
+        return target.model.stream(target.messages, self._config(), **target.kwargs)
+
+    def alisten(self, target: Target) -> AsyncIterator[AIMessageChunk]:
+        """`astream` the model."""
+        return target.model.astream(target.messages, self._config(), **target.kwargs)
+
+    def _config(self) -> RunnableConfig:
+        """The caller's config; a run id of the caller's names the first call only, since no two runs may share it."""
+        config = self.config.copy()
+        if self._run_named:
+            config.pop("run_id", None)
+        self._run_named = True
+        return config
+
+
+@dataclass(frozen=True, slots=True)
+class InnerVoice:
+    """Calls the model below its public methods, inside the run that was opened for the router."""
+
+    manager: CallbackManagerForLLMRun | None
+
+    def ask(self, target: Target) -> AIMessage:
+        """The model's answer with its own cache and rate limiter, but no run of its own."""
+        kwargs = _without_tracing(target.kwargs)
+        result = target.model._generate_with_cache(target.messages, stop=kwargs.pop("stop", None), run_manager=self.manager, **kwargs)
+        return _message(result)
+
+    async def aask(self, target: Target) -> AIMessage:
+        """Not asked of a synchronous run."""
+        raise NotImplementedError("a synchronous run cannot be awaited; use the model's async methods")
+
+    def listen(self, target: Target) -> Iterator[AIMessageChunk]:
+        """The model's own pieces."""
+        if type(target.model)._stream is BaseChatModel._stream:
+            yield as_chunk(self.ask(target))
+            return
+        if target.model.rate_limiter:
+            target.model.rate_limiter.acquire(blocking=True)
+        kwargs = _without_tracing(target.kwargs)
+        for chunk in target.model._stream(target.messages, stop=kwargs.pop("stop", None), run_manager=self.manager, **kwargs):
+            yield _piece(chunk)
+
+    def alisten(self, target: Target) -> AsyncIterator[AIMessageChunk]:
+        """Not asked of a synchronous run."""
+        raise NotImplementedError("a synchronous run cannot be awaited; use the model's async methods")
+
+
+@dataclass(frozen=True, slots=True)
+class AsyncInnerVoice:
+    """`InnerVoice` for async runs."""
+
+    manager: AsyncCallbackManagerForLLMRun | None
+
+    def ask(self, target: Target) -> AIMessage:
+        """Not asked of an asynchronous run."""
+        raise NotImplementedError("an asynchronous run has to be awaited; use the model's sync methods")
+
+    async def aask(self, target: Target) -> AIMessage:
+        """The model's answer with its own cache and rate limiter, but no run of its own."""
+        kwargs = _without_tracing(target.kwargs)
+        stop = kwargs.pop("stop", None)
+        return _message(await target.model._agenerate_with_cache(target.messages, stop=stop, run_manager=self.manager, **kwargs))
+
+    def listen(self, target: Target) -> Iterator[AIMessageChunk]:
+        """Not asked of an asynchronous run."""
+        raise NotImplementedError("an asynchronous run has to be awaited; use the model's sync methods")
+
+    async def alisten(self, target: Target) -> AsyncIterator[AIMessageChunk]:
+        """The model's own pieces."""
+        kind = type(target.model)
+        if kind._stream is BaseChatModel._stream and kind._astream is BaseChatModel._astream:
+            yield as_chunk(await self.aask(target))
+            return
+        if target.model.rate_limiter:
+            await target.model.rate_limiter.aacquire(blocking=True)
+        kwargs = _without_tracing(target.kwargs)
+        async for chunk in target.model._astream(target.messages, stop=kwargs.pop("stop", None), run_manager=self.manager, **kwargs):
+            yield _piece(chunk)
+
+
+class StoredAnswer(BaseChatModel):
+    """A model that says one message: how a stored answer passes LangChain's callbacks, traces and event streams.
+
+    Its tokens are all zero, so usage that is counted by callbacks stays what was really used.
+    """
+
+    answer: AIMessage
+
+    @property
+    def _llm_type(self) -> str:
+        return "frugal-stored-answer"
+
+    def _generate(self, *_asked: Any, **_how: Any) -> ChatResult:
+        return ChatResult(generations=[ChatGeneration(message=self.answer.model_copy())])
+
+    def _stream(self, *_asked: Any, **_how: Any) -> Iterator[ChatGenerationChunk]:
+        yield ChatGenerationChunk(message=as_chunk(self.answer))
+
+
+def as_chunk(message: AIMessage) -> AIMessageChunk:
+    """A whole message as the last piece of a stream."""
+    if isinstance(message, AIMessageChunk):
+        return message
+    calls = [
+        {"type": "tool_call_chunk", "name": c["name"], "args": canonical(c["args"]), "id": c["id"], "index": i}
+        for i, c in enumerate(message.tool_calls)
+    ]
+    return AIMessageChunk(
+        content=message.content,
+        additional_kwargs=message.additional_kwargs,
+        response_metadata=message.response_metadata,
+        usage_metadata=message.usage_metadata,
+        tool_call_chunks=calls,
+        id=message.id,
+        name=message.name,
+        chunk_position="last",
+    )
+
+
+def joined(chunks: list[AIMessageChunk]) -> AIMessage:
+    """The pieces as one message."""
+    return add_ai_message_chunks(chunks[0], *chunks[1:]) if chunks else AIMessage("")
+
+
+def _without_tracing(kwargs: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in kwargs.items() if name not in _FOR_TRACES}
+
+
+def _message(result: ChatResult) -> AIMessage:
+    message = result.generations[0].message
+    assert isinstance(message, AIMessage)
+    return message
+
+
+def _piece(chunk: ChatGenerationChunk) -> AIMessageChunk:
+    message = chunk.message
+    assert isinstance(message, AIMessageChunk)
+    if chunk.generation_info:
+        return message.model_copy(update={"response_metadata": {**chunk.generation_info, **message.response_metadata}})
+    return message

@@ -1,0 +1,236 @@
+"""One CustomLogger that splits a recipe's flow over LiteLLM's hooks, for the Proxy and for `litellm.callbacks`."""
+
+# ruff: noqa: ARG002 (LiteLLM calls its hooks with these names, used or not)
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import AsyncGenerator, Mapping
+from typing import Any, Final
+
+from litellm.integrations.custom_logger import CustomLogger
+
+from frugal_plugins.drivers import Run
+from frugal_plugins.flow import Call
+from frugal_plugins.litellm.access import Configured, may_use
+from frugal_plugins.litellm.convert import read_call, reply_of
+from frugal_plugins.litellm.delivery import deliver
+from frugal_plugins.litellm.headers import headers_of
+from frugal_plugins.litellm.live import Live, Underway, marked
+from frugal_plugins.litellm.sdk import INSIDE, originals
+from frugal_plugins.litellm.stored import response_of
+from frugal_plugins.litellm.streams import OPENED, Reading
+from frugal_plugins.recipe.recipe import Recipe
+from frugal_plugins.request import Reply
+
+_CHAT: Final = ("completion", "acompletion")
+_OF_THE_FIRST_CALL: Final = ("litellm_logging_obj", "litellm_call_id", "stream", "stream_options", "_litellm_strip_stream_usage")
+
+
+class FrugalCallback(CustomLogger):  # type: ignore[misc]
+    """A recipe for LiteLLM's Proxy, and for `acompletion` in code that only sets `litellm.callbacks`.
+
+    In the Proxy (`/v1/chat/completions`, streamed or not) everything a recipe has is on: hits cost nothing, requests are
+    routed to a configured `model_name` the key may use, answers are capped, answers cut short are asked again through the
+    router, and each request is one row of the ledger. Other endpoints pass through untouched and are not booked.
+
+    Without the Proxy, LiteLLM's hooks reach `acompletion` only: hits, caps and the ledger work there; named models are never
+    replaced, and the recipe's own name means its baseline model. Each attempt of a Router is a request of its own. The
+    blocking `completion` has no such hook and is left alone: use `install` for both. With `install` in the same process,
+    each request still travels once.
+
+    Args:
+        recipe: a Recipe, a path, a shipped recipe's name, or a dict; None lets all traffic through untouched.
+    """
+
+    def __init__(self, recipe: Recipe | str | os.PathLike[str] | Mapping[str, Any] | None) -> None:
+        super().__init__()
+        self.recipe = recipe if isinstance(recipe, Recipe) or recipe is None else Recipe.load(recipe)
+        self._underway = Underway()
+
+    # The Proxy.
+
+    async def async_pre_call_hook(self, user_api_key_dict: Any, cache: Any, data: dict[str, Any], call_type: str) -> dict[str, Any] | None:
+        """Start the flow of a proxy's request and apply its first call, or deliver the stored answer it found."""
+        recipe = self.recipe
+        if recipe is None or recipe.off or call_type not in _CHAT or INSIDE.get() or marked(data) is not None:
+            return None
+        user_id = getattr(user_api_key_dict, "user_id", None)
+        user = await cache.async_get_cache(key=user_id) if user_id and cache is not None else None
+        live = _begin_in_proxy(recipe, user_api_key_dict, user, data)
+        if live is None:
+            return None
+        self._underway.add(data, live)
+        await self._ask_helpers(live)
+        call = live.run.call
+        if call is None:
+            live.reply = live.hit = live.run.result()
+            data["model"] = live.name_for(recipe.baseline_model(live.asked.request)) or live.asked_name
+            deliver(live, data, _router())
+            return data
+        changed = live.kwargs_for(call)
+        for name in data.keys() - changed.keys():
+            del data[name]
+        data.update(changed)
+        return data
+
+    async def async_post_call_success_hook(self, data: dict[str, Any], user_api_key_dict: Any, response: Any) -> Any:
+        """Finish the flow of an answer in one piece; an answer that was asked again replaces the first."""
+        live = marked(data)
+        if live is None or live.over or live.streaming:
+            return None
+        reply = await self._finish(live, response)
+        return None if reply.raw is response else reply.raw
+
+    async def async_post_call_streaming_iterator_hook(
+        self, user_api_key_dict: Any, response: Any, request_data: dict[str, Any]
+    ) -> AsyncGenerator[Any, None]:
+        """Pass the chunks on, and finish the flow when they end, however they end."""
+        live = marked(request_data)
+        if live is None or live.over or live.streaming or live.run.call is None:
+            self._underway.drop(request_data)
+            async for chunk in response:
+                yield chunk
+            return
+        live.streaming = True
+        self._underway.drop(request_data)
+        reading = live.run.chunks = Reading(response, live.run.call.request, hide_usage=False)
+        with live.run:
+            async for chunk in reading:
+                if chunk is not OPENED:
+                    yield chunk
+            live.finish(reading.reply())
+        live.end()
+
+    async def async_post_call_failure_hook(
+        self, request_data: dict[str, Any], original_exception: Exception, user_api_key_dict: Any, traceback_str: str | None = None
+    ) -> None:
+        """Book a request that failed."""
+        live = self._underway.find(request_data)
+        if live is not None and not live.over and not live.streaming:
+            live.fail(original_exception)
+
+    async def async_post_call_response_headers_hook(
+        self,
+        data: dict[str, Any],
+        user_api_key_dict: Any,
+        response: Any,
+        request_headers: dict[str, str] | None = None,
+        litellm_call_info: dict[str, Any] | None = None,
+    ) -> dict[str, str] | None:
+        """Tell the caller, in `x-frugal-*`, what happened to his request."""
+        live = self._underway.find(data)
+        if live is None:
+            return None
+        if live.over:
+            self._underway.drop(data)
+        return headers_of(live)
+
+    # `litellm.callbacks` without the Proxy.
+
+    async def async_pre_call_deployment_hook(self, kwargs: dict[str, Any], call_type: Any) -> dict[str, Any] | None:
+        """Start the flow of an `acompletion` that nothing of ours has seen yet."""
+        recipe = self.recipe
+        named = getattr(call_type, "value", call_type)
+        if recipe is None or recipe.off or named != "acompletion" or INSIDE.get() or marked(kwargs) is not None or _from_proxy(kwargs):
+            return None
+        asked = read_call(kwargs)
+        if asked is None:
+            return None
+        flow, ctx = asked.start(recipe, reachable=lambda model: model == asked.request.model)
+        live = Live(recipe, asked, Run(flow, ctx), asked_name=asked.request.model, name_for=lambda model: model)
+        self._underway.add(kwargs, live)
+        await self._ask_helpers(live)
+        if live.run.call is not None:
+            return live.kwargs_for(live.run.call)
+        live.reply = live.hit = live.run.result()
+        self._underway.drop(kwargs)
+        ready = {"mock_response": response_of(live.hit, {"id": ctx.id}), "cache": {"no-cache": True, "no-store": True}}
+        return {**kwargs, "model": recipe.baseline_model(asked.request), **ready}
+
+    async def async_post_call_success_deployment_hook(self, request_data: dict[str, Any], response: Any, call_type: Any) -> Any:
+        """Finish the flow of an `acompletion` in one piece."""
+        live = marked(request_data)
+        if live is None or live.over or _from_proxy(request_data) or INSIDE.get():
+            return None
+        reply = await self._finish(live, response)
+        self._underway.drop(request_data)
+        return None if reply.raw is response else reply.raw
+
+    async def async_log_success_event(self, kwargs: dict[str, Any], response_obj: Any, start_time: Any, end_time: Any) -> None:
+        """Finish the flow of an `acompletion` that was streamed; LiteLLM hands the whole answer in here."""
+        live = self._underway.find(kwargs)
+        if live is None or live.over or live.streaming or not live.asked.request.stream or _from_proxy(live.asked.kwargs):
+            return
+        live.finish(reply_of(response_obj, asked_model=live.asked.request.model))
+        live.end()
+        self._underway.drop(kwargs)
+
+    async def async_log_failure_event(self, kwargs: dict[str, Any], response_obj: Any, start_time: Any, end_time: Any) -> None:
+        """Book an `acompletion` that failed."""
+        live, error = self._underway.find(kwargs), kwargs.get("exception")
+        if live is None or live.over or _from_proxy(live.asked.kwargs) or not isinstance(error, Exception):
+            return
+        live.fail(error)
+        self._underway.drop(kwargs)
+
+    # Both.
+
+    async def _finish(self, live: Live, response: Any) -> Reply:
+        """Tell the flow the answer, make the further calls it wants, and mark what the caller gets."""
+        live.finish(reply_of(response, asked_model=live.asked.request.model))
+        while (call := live.run.call) is not None:
+            with live.run:
+                live.finish(await self._ask(live, call))
+        reply = live.run.result()
+        if isinstance(getattr(reply.raw, "_hidden_params", None), dict):
+            reply.raw._hidden_params["frugal"] = {"id": live.run.ctx.id, "recipe": live.recipe.name, "model": reply.model}
+        return reply
+
+    async def _ask_helpers(self, live: Live) -> None:
+        """Make the calls a technique wants before the answer is asked for."""
+        while (call := live.run.call) is not None and call.purpose != "answer":
+            with live.run:
+                live.run.answer(await self._ask(live, call))
+
+    async def _ask(self, live: Live, call: Call) -> Reply:
+        """A further call: through the proxy's router where there is one, with the caller's key and books."""
+        kwargs = {name: value for name, value in live.kwargs_for(call).items() if name not in _OF_THE_FIRST_CALL}
+        router = _router() if _from_proxy(live.asked.kwargs) else None
+        ask = originals()[1] if router is None else router.acompletion
+        token = INSIDE.set(True)
+        try:
+            return reply_of(await ask(**kwargs), asked_model=call.request.model)
+        finally:
+            INSIDE.reset(token)
+
+
+def _begin_in_proxy(recipe: Recipe, key: Any, user: Any, data: dict[str, Any]) -> Live | None:
+    """Start the flow of a proxy's request: the model behind the configured name, and only models this key may use."""
+    name = data.get("model")
+    if not isinstance(name, str) or "," in name:
+        return None
+    configured = Configured.of(_router(), getattr(key, "team_id", None))
+    model = name if name in recipe.own_names else configured.model_behind(name) or name
+    asked = read_call({**data, "model": model}, scope=("proxy", str(getattr(key, "api_key", None) or "")))
+    if asked is None:
+        return None
+
+    def reachable(candidate: str) -> bool:
+        listed = configured.name_for(candidate)
+        return candidate == model or (listed is not None and may_use(key, user, listed))
+
+    flow, ctx = asked.start(recipe, host="litellm-proxy", reachable=reachable)
+    return Live(recipe, asked, Run(flow, ctx), name_for=configured.name_for, asked_name=name)
+
+
+def _from_proxy(kwargs: Mapping[str, Any]) -> bool:
+    """Whether a call comes from the Proxy, whose own hooks then look after it."""
+    metadata = kwargs.get("metadata") or kwargs.get("litellm_metadata")
+    return kwargs.get("proxy_server_request") is not None or (isinstance(metadata, Mapping) and "user_api_key" in metadata)
+
+
+def _router() -> Any:
+    """The Proxy's router, where a Proxy runs in this process."""
+    return getattr(sys.modules.get("litellm.proxy.proxy_server"), "llm_router", None)

@@ -1,0 +1,224 @@
+"""LiteLLM's keyword arguments as a Request and its answers as a Reply, and back, without touching what no technique changed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any, Final
+
+from frugal_plugins.flow import Call, Context, Decision, Flow
+from frugal_plugins.litellm.reach import CONNECTION, reachable_for
+from frugal_plugins.recipe.recipe import Recipe
+from frugal_plugins.request import Endpoint, Lane, Message, Reply, Request, fingerprint
+from frugal_plugins.told import Told, read_told
+from frugal_plugins.usage import Usage, from_openai
+
+_SHAPES_THE_ANSWER: Final = (
+    *sorted(CONNECTION),
+    "additional_drop_params",
+    "allowed_openai_params",
+    "assistant_continue_message",
+    "drop_params",
+    "enable_json_schema_validation",
+    "guardrails",
+    "hf_model_name",
+    "litellm_system_prompt",
+    "mock_response",
+    "prompt_id",
+    "prompt_label",
+    "prompt_variables",
+    "prompt_version",
+    "roles",
+    "user_continue_message",
+)
+"""LiteLLM's own arguments that decide where a request goes or what comes back, and so who may share a stored answer."""
+
+_NOT_BODY: Final = frozenset(
+    {
+        *_SHAPES_THE_ANSWER,
+        *("callbacks", "failure_callback", "input_callback", "success_callback"),
+        *("max_retries", "messages", "model", "stream", "timeout"),
+    }
+)
+_LANES: Final[Mapping[str, Lane]] = {"flex": "flex", "priority": "priority", "batch": "batch"}
+_WHY_CHARS: Final = 300
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """One call of LiteLLM, read: its arguments by name, the request they make, and what the caller said about it."""
+
+    kwargs: Mapping[str, Any]
+    request: Request
+    told: Told
+
+    def kwargs_for(self, call: Call) -> dict[str, Any]:
+        """LiteLLM's arguments for a call: the caller's own objects, but for the fields a technique changed."""
+        changed, asked = call.request, self.request
+        kwargs = dict(self.kwargs)
+        if call.purpose != "answer":
+            return self._own_call(changed, kwargs)
+        if changed.model != asked.model:
+            kwargs["model"] = changed.model
+            if "/" in changed.model:
+                kwargs.pop("custom_llm_provider", None)
+        if changed.messages is not asked.messages:
+            kwargs["messages"] = list(changed.messages)
+        if changed.params is not asked.params:
+            kwargs.update({name: value for name, value in changed.params.items() if asked.params.get(name) is not value})
+            for name in asked.params.keys() - changed.params.keys():
+                kwargs.pop(name, None)
+        return kwargs
+
+    def _own_call(self, request: Request, kwargs: dict[str, Any]) -> dict[str, Any]:
+        """A technique's own helper call: the caller's connection, nothing else of his."""
+        kept = {name: kwargs[name] for name in (*CONNECTION, "timeout", "num_retries", "max_retries") if name in kwargs}
+        return {**kept, "model": request.model, "messages": list(request.messages), **request.params}
+
+    def start(self, recipe: Recipe, *, host: str = "litellm", reachable: Callable[[str], bool] | None = None) -> tuple[Flow, Context]:
+        """Send the request on its way through the recipe."""
+        home = recipe.baseline_model(self.request)
+        may_reach = reachable or reachable_for(self.kwargs, self.request.model, home)
+        return recipe.flow(self.request, told=self.told, host=host, reachable=may_reach)
+
+
+def read_call(kwargs: Mapping[str, Any], endpoint: Endpoint = "chat", scope: tuple[str, ...] = ()) -> Asked | None:
+    """Read the arguments of a call; None for shapes we leave alone (it then goes through untouched)."""
+    model, messages = kwargs.get("model"), _messages(kwargs.get("messages"))
+    if not isinstance(model, str) or not model or messages is None or kwargs.get("complete_response") or kwargs.get("text_completion"):
+        return None
+    own = _not_body()
+    params = {n: v for n, v in kwargs.items() if v is not None and n not in own and not n.startswith(("_", "litellm_"))}
+    shaping = {name: kwargs[name] for name in _SHAPES_THE_ANSWER if kwargs.get(name) is not None}
+    told = read_told(kwargs.get("metadata") or kwargs.get("litellm_metadata"), kwargs.get("cache"))
+    user, session = kwargs.get("user"), kwargs.get("litellm_session_id")
+    request = Request(
+        model=model,
+        messages=messages,
+        params=params,
+        tags={"user": user} if isinstance(user, str) and user else {},
+        scope=(*scope, fingerprint(shaping)[:16]) if shaping else scope,
+        session=session if isinstance(session, str) and session else None,
+        stream=bool(kwargs.get("stream")),
+        endpoint=endpoint,
+    )
+    return Asked(kwargs, request, told)
+
+
+def request_of(kwargs: Mapping[str, Any], endpoint: Endpoint = "chat") -> Request:
+    """The Request that LiteLLM's keyword arguments (`model`, `messages`, `temperature`, ...) make.
+
+    Raises ValueError when `model` is not text or `messages` is not a list of dicts or LiteLLM messages.
+    """
+    asked = read_call(kwargs, endpoint)
+    if asked is None:
+        raise ValueError("not a chat request: give model as text and messages as a list of dicts")
+    return asked.request
+
+
+def reply_of(response: Any, *, asked_model: str) -> Reply:
+    """What came back, in our words. Shapes we do not know become an empty reply that carries the response along."""
+    choices = getattr(response, "choices", None)
+    if not isinstance(choices, list) or not choices or getattr(choices[0], "message", None) is None:
+        return Reply({"role": "assistant", "content": None}, asked_model, finish="", raw=response)
+    hidden = hidden_params(response)
+    return Reply(
+        message=message_dict(choices[0].message),
+        model=getattr(response, "model", None) or asked_model,
+        usage=Usage() if hidden.get("cache_hit") is True else from_openai(getattr(response, "usage", None)),
+        finish=str(choices[0].finish_reason or ""),
+        raw=response,
+        others=tuple(message_dict(choice.message) for choice in choices[1:]),
+        billed_as=billed_as(hidden),
+        id=provider_id(response, hidden),
+        lane=lane_of(response),
+    )
+
+
+def hidden_params(response: Any) -> Mapping[str, Any]:
+    """What LiteLLM keeps beside an answer."""
+    hidden = getattr(response, "_hidden_params", None)
+    return hidden if isinstance(hidden, Mapping) else {}
+
+
+def message_dict(message: Any) -> dict[str, Any]:
+    """A message object as a plain dict without its empty fields; `content` is always there."""
+    fields = {**getattr(message, "__dict__", {}), **(getattr(message, "__pydantic_extra__", None) or {})}
+    found: dict[str, Any] = {"role": "assistant", "content": None}
+    extra = fields.pop("provider_specific_fields", None)
+    if isinstance(extra, Mapping):
+        fields["provider_specific_fields"] = {key: part for key, part in extra.items() if part is not None}
+        fields.setdefault("refusal", extra.get("refusal"))
+    found.update((name, plain(value)) for name, value in fields.items() if value is not None and value not in ({}, []))
+    return found
+
+
+def plain(value: Any) -> Any:
+    """Pydantic objects inside as dicts."""
+    if isinstance(value, Mapping):
+        return {key: plain(part) for key, part in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [plain(part) for part in value]
+    return value.model_dump(exclude_none=True) if hasattr(value, "model_dump") else value
+
+
+def billed_as(hidden: Mapping[str, Any]) -> str | None:
+    """The full name LiteLLM says it called, where it says so."""
+    provider, model = hidden.get("custom_llm_provider"), hidden.get("litellm_model_name")
+    if not isinstance(model, str) or not model:
+        return None
+    if not isinstance(provider, str) or not provider or provider == "cached_response" or model.startswith(f"{provider}/"):
+        return model
+    return f"{provider}/{model}"
+
+
+def provider_id(response: Any, hidden: Mapping[str, Any]) -> str | None:
+    """The provider's own name for the answer.
+
+    LiteLLM replaces the id of an Anthropic message by one it makes up; there the request id of the response's headers is
+    what Anthropic can be asked about.
+    """
+    if hidden.get("custom_llm_provider") == "anthropic" or str(hidden.get("litellm_model_name", "")).startswith("anthropic/"):
+        headers = hidden.get("additional_headers")
+        named = headers.get("llm_provider-request-id") or headers.get("request-id") if isinstance(headers, Mapping) else None
+        if named:
+            return str(named)
+    found = getattr(response, "id", None)
+    return found if isinstance(found, str) and found else None
+
+
+def lane_of(response: Any) -> Lane:
+    """The price class the provider says it used."""
+    usage = getattr(response, "usage", None)
+    named = getattr(response, "service_tier", None) or getattr(usage, "service_tier", None)
+    return _LANES.get(named, "standard") if isinstance(named, str) else "standard"
+
+
+def why(decisions: Sequence[Decision]) -> str:
+    """What was decided, in one short line."""
+    said = (f"{d.technique} {d.action}: {d.why}" if d.mode == "on" else f"{d.technique} would {d.action}: {d.why}" for d in decisions)
+    return "; ".join(said)[:_WHY_CHARS]
+
+
+def _messages(messages: Any) -> tuple[Message, ...] | None:
+    """The messages as mappings; LiteLLM's own message objects (an answer appended to the conversation) are read as dicts."""
+    if not isinstance(messages, (list, tuple)) or not messages:
+        return None
+    found: list[Message] = []
+    for message in messages:
+        if isinstance(message, Mapping):
+            found.append(message)
+        elif type(message).__module__.startswith("litellm.") and hasattr(message, "model_dump"):
+            found.append(message_dict(message))
+        else:
+            return None
+    return tuple(found)
+
+
+@lru_cache(maxsize=1)
+def _not_body() -> frozenset[str]:
+    """Arguments that are LiteLLM's own and no part of what the provider is asked."""
+    from litellm.types.utils import all_litellm_params
+
+    return _NOT_BODY | frozenset(all_litellm_params)

@@ -1,0 +1,70 @@
+"""How a stored answer reaches a proxy's caller: LiteLLM asks its cache for every call, and ours hands out what the flow decided."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import litellm
+from litellm.caching.caching import Cache
+
+from frugal_plugins.litellm.live import Live, marked
+from frugal_plugins.litellm.stored import response_of
+
+
+class HitCache(Cache):  # type: ignore[misc]
+    """Holds nothing: gives each call the answer its own flow found, and stores none, since the recipe's cache does that."""
+
+    def __init__(self) -> None:
+        super().__init__(type="local", supported_call_types=["acompletion"])
+
+    def get_cache_key(self, **kwargs: Any) -> str:
+        """LiteLLM wants a key for every call; nothing is looked up by it."""
+        return f"frugal-{kwargs.get('litellm_call_id') or ''}"
+
+    async def async_get_cache(self, dynamic_cache_object: object = None, **kwargs: Any) -> Any:  # noqa: ARG002
+        """The answer decided for this very call, once."""
+        live = marked(kwargs)
+        return None if live is None else taken(live)
+
+    def get_cache(self, dynamic_cache_object: object = None, **kwargs: Any) -> None:
+        """Blocking calls get their hits from the entry points that `install` puts in place."""
+
+    def add_cache(self, result: object, **kwargs: Any) -> None:
+        """Nothing is stored here."""
+
+    async def async_add_cache(self, result: object, dynamic_cache_object: object = None, **kwargs: Any) -> None:
+        """Nothing is stored here."""
+
+
+def taken(live: Live) -> dict[str, Any] | None:
+    """The answer that waits for this call, in the form LiteLLM keeps responses in its caches."""
+    if live.hit is None:
+        return None
+    found: dict[str, Any] = response_of(live.hit, {"id": live.run.ctx.id}).model_dump()
+    live.hit = None
+    return found
+
+
+def offer() -> bool:
+    """Put our cache where LiteLLM looks, unless the user has one there; whether ours is the one."""
+    if litellm.cache is None:
+        litellm.cache = HitCache()
+    return isinstance(litellm.cache, HitCache)
+
+
+def deliver(live: Live, data: dict[str, Any], router: Any) -> None:
+    """See to it that the answer found for a call is what its caller gets, without a call upstream.
+
+    Where LiteLLM asks our cache, it finds the answer there and logs a hit. Where the user has a cache of his own, or has
+    turned caching off for this call, the answer travels as `mock_response` (logged as a call of no tokens at no cost) and is
+    kept out of the user's cache.
+    """
+    ours = isinstance(litellm.cache, HitCache) and getattr(router, "cache_responses", False) is True
+    controls = data.get("cache")
+    asked_off = data.get("caching") is False or (isinstance(controls, dict) and controls.get("no-cache"))
+    if ours and not asked_off:
+        return
+    if live.hit is not None:
+        data["mock_response"] = response_of(live.hit, {"id": live.run.ctx.id})
+        data["cache"] = {"no-cache": True, "no-store": True}
+        live.hit = None

@@ -1,0 +1,33 @@
+"""The instance a proxy's config names: `callbacks: ["frugal_plugins.litellm.proxy"]`."""
+
+from __future__ import annotations
+
+import logging
+import os
+
+from frugal_plugins.errors import FrugalError
+from frugal_plugins.litellm.callback import FrugalCallback
+from frugal_plugins.litellm.delivery import offer
+from frugal_plugins.recipe.recipe import Recipe
+
+_log = logging.getLogger("frugal_plugins.litellm")
+
+
+def from_environment() -> FrugalCallback:
+    """The callback for the recipe FRUGAL_RECIPE names. A recipe that cannot be used is said in the log, and traffic is left alone."""
+    named = os.environ.get("FRUGAL_RECIPE", "")
+    if not named:
+        _log.error("FRUGAL_RECIPE is not set: traffic goes through untouched. Set it to a recipe's path or name and restart the proxy.")
+        return FrugalCallback(None)
+    try:
+        recipe = Recipe.load(named)
+    except FrugalError as error:
+        said = "; ".join(line.strip() for line in str(error).splitlines() if line.strip())
+        _log.error("FRUGAL_RECIPE cannot be used, traffic goes through untouched: %s", said)
+        return FrugalCallback(None)
+    if any(step.name == "cache" for step, _ in recipe.steps) and not offer():
+        _log.info("litellm.cache is set by the configuration and stays; the recipe's hits are delivered beside it.")
+    return FrugalCallback(recipe)
+
+
+proxy = from_environment()

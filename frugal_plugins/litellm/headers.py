@@ -1,0 +1,66 @@
+"""What a proxy's caller is told in response headers."""
+
+from __future__ import annotations
+
+import datetime as dt
+from decimal import Decimal
+
+from frugal_plugins.flow import Context
+from frugal_plugins.ledger.settle import Entry, settle
+from frugal_plugins.litellm.convert import why
+from frugal_plugins.litellm.live import Live
+from frugal_plugins.recipe.recipe import Recipe
+from frugal_plugins.request import Reply, Request
+
+_LONGEST_CHARS = 200
+
+
+def headers_of(live: Live) -> dict[str, str]:
+    """`x-frugal-*` for one request. What a stream saved is only known at its end, so it is left out there."""
+    ctx, recipe = live.run.ctx, live.recipe
+    last = live.run.call or (ctx.attempts[-1].call if ctx.attempts else None)
+    model = last.request.model if last is not None else live.reply.model if live.reply is not None else None
+    said: dict[str, str | None] = {
+        "x-frugal-id": ctx.id,
+        "x-frugal-recipe": recipe.name,
+        "x-frugal-cache": cache_word(recipe, ctx),
+        "x-frugal-model": model,
+        "x-frugal-why": why(ctx.decisions) or ctx.group,
+    }
+    if live.reply is not None:
+        saved = saved_usd(recipe, live.asked.request, ctx, live.reply)
+        said["x-frugal-saved-usd"] = None if saved is None else f"{saved:.10f}".rstrip("0").rstrip(".") or "0"
+    return {name: plain_ascii(value) for name, value in said.items() if value}
+
+
+def cache_word(recipe: Recipe, ctx: Context) -> str:
+    """`hit`, `miss`, or `bypass` where the cache was not asked."""
+    actions = [d.action for d in ctx.decisions if d.technique == "cache" and d.mode == "on"]
+    if "hit" in actions:
+        return "hit"
+    asked = ctx.group == "treated" and any(step.name == "cache" and mode == "on" for step, mode in recipe.steps)
+    return "miss" if asked and "bypassed" not in actions and "stood_down" not in actions else "bypass"
+
+
+def saved_usd(recipe: Recipe, request: Request, ctx: Context, reply: Reply) -> Decimal | None:
+    """What the ledger will say this request saved; None where a price is not known."""
+    settled = settle(
+        Entry(
+            request=request,
+            ctx=ctx,
+            reply=reply,
+            error=None,
+            baseline_model=recipe.baseline_model(request),
+            prices=recipe.prices,
+            at=dt.datetime.fromtimestamp(recipe.clock(), tz=dt.UTC),
+            usual_output=recipe.ledger.usual_output if recipe.ledger is not None else lambda _task: None,
+        )
+    )
+    if settled.actual_usd is None or settled.baseline_usd is None:
+        return None
+    return settled.baseline_usd - settled.actual_usd
+
+
+def plain_ascii(value: str) -> str:
+    """A header value: printable ASCII on one line, of bounded length."""
+    return "".join(char if " " <= char <= "~" else "?" for char in value)[:_LONGEST_CHARS]

@@ -1,0 +1,1 @@
+"""What the ledger says, as text, JSON and one HTML page that needs nothing from the network."""

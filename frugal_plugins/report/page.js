@@ -1,0 +1,45 @@
+"use strict";
+(() => {
+  const charts = JSON.parse(document.getElementById("charts").textContent);
+  const dark = window.matchMedia("(prefers-color-scheme: dark)");
+  const calm = { displayModeBar: false, responsive: true };
+
+  // "@ink" and the like stand for the colours of the style sheet, so that plots follow the reader's theme.
+  const coloured = (value) => {
+    if (typeof value === "string" && value.startsWith("@")) {
+      return getComputedStyle(document.documentElement).getPropertyValue("--" + value.slice(1)).trim();
+    }
+    if (Array.isArray(value)) return value.map(coloured);
+    if (value && typeof value === "object") {
+      return Object.fromEntries(Object.entries(value).map(([key, part]) => [key, coloured(part)]));
+    }
+    return value;
+  };
+  const narrow = (layout) => (window.innerWidth < 640 ? { ...layout, font: { ...layout.font, size: 11 } } : layout);
+  const draw = () => {
+    for (const [id, figure] of Object.entries(charts)) {
+      const { data, layout } = coloured(figure);
+      Plotly.react("plot-" + id, data, narrow(layout), calm);
+    }
+  };
+  draw();
+  dark.addEventListener("change", draw);
+  window.addEventListener("beforeprint", draw);
+  window.addEventListener("afterprint", draw);
+
+  const search = document.getElementById("search");
+  if (!search) return;
+  const rows = [...document.querySelectorAll(".requests tbody tr")];
+  const texts = rows.map((row) => row.textContent.toLowerCase());
+  const count = document.getElementById("found");
+  search.addEventListener("input", () => {
+    const words = search.value.toLowerCase().split(/\s+/).filter(Boolean);
+    let found = 0;
+    rows.forEach((row, index) => {
+      const fits = words.every((word) => texts[index].includes(word));
+      row.hidden = !fits;
+      found += fits ? 1 : 0;
+    });
+    count.textContent = found + " of " + rows.length + " shown";
+  });
+})();

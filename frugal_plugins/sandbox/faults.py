@@ -1,0 +1,89 @@
+"""Things that go wrong on order: the next call, the next three, or one in twenty."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass, fields
+from typing import Any, Literal
+
+from frugal_plugins.errors import InputError
+from frugal_plugins.sandbox.dice import Dice
+
+Kind = Literal["rate_limit", "server_error", "overloaded", "timeout", "truncated_stream", "malformed_body", "disconnect", "unauthorized"]
+
+KINDS: tuple[str, ...] = Kind.__args__  # type: ignore[attr-defined]
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """One thing that will go wrong.
+
+    Attributes:
+        kind: `rate_limit` (429 with Retry-After), `server_error` (500), `overloaded` (503, Anthropic 529), `unauthorized` (401),
+            `timeout` (no answer until the caller gives up, at most `hold_seconds`), `truncated_stream` (the stream ends early without its
+            closing events), `malformed_body` (status 200, broken JSON), `disconnect` (the connection drops).
+        times: how many calls it hits; with `probability`, how many at most.
+        model: only calls to this model, as the caller names it.
+        endpoint: only this endpoint: `chat`, `responses`, `messages`, `embeddings`, `count_tokens` or `models`.
+        after_chunks: how many pieces of a stream get through before it is cut.
+        retry_after_seconds: what a 429 asks the caller to wait.
+        probability: the share of matching calls it hits, drawn from `seed`; None hits them all.
+        hold_seconds: the longest a `timeout` holds a call.
+    """
+
+    kind: Kind
+    times: int = 1
+    model: str | None = None
+    endpoint: str | None = None
+    after_chunks: int = 3
+    retry_after_seconds: float = 1
+    probability: float | None = None
+    seed: int = 0
+    hold_seconds: float = 60
+
+    @classmethod
+    def from_json(cls, body: Any) -> Fault:
+        """A fault from a plain dict, as the admin endpoint gets it."""
+        known = {field.name for field in fields(cls)}
+        if not isinstance(body, dict) or body.get("kind") not in KINDS or set(body) - known:
+            raise InputError(f"not a fault: send an object with 'kind' ({', '.join(KINDS)}) and only the fields {', '.join(sorted(known))}")
+        return cls(**body)
+
+
+class Faults:
+    """The faults still to come, in the order they were added; usable from any thread."""
+
+    def __init__(self) -> None:
+        self._waiting: list[tuple[Fault, list[int], Dice]] = []
+        self._lock = threading.Lock()
+
+    def add(self, *faults: Fault) -> None:
+        """Let these happen to the next calls they fit."""
+        with self._lock:
+            self._waiting.extend((fault, [fault.times], Dice(fault.seed)) for fault in faults)
+
+    def clear(self) -> None:
+        """Nothing goes wrong from here on."""
+        with self._lock:
+            self._waiting.clear()
+
+    def take(self, endpoint: str, model: str | None, *, streamed: bool) -> Fault | None:
+        """The fault that hits this call, if any. A truncated stream waits for a call that streams."""
+        if not self._waiting:
+            return None
+        with self._lock:
+            for fault, left, dice in self._waiting:
+                if not _fits(fault, endpoint, model, streamed):
+                    continue
+                if fault.probability is not None and dice.share() >= fault.probability:
+                    continue
+                left[0] -= 1
+                self._waiting = [entry for entry in self._waiting if entry[1][0] > 0]
+                return fault
+        return None
+
+
+def _fits(fault: Fault, endpoint: str, model: str | None, streamed: bool) -> bool:
+    if fault.kind == "truncated_stream" and not streamed:
+        return False
+    return fault.endpoint in (None, endpoint) and fault.model in (None, model)

@@ -1,0 +1,127 @@
+"""Reading a conversation in the shapes the chat APIs have: who speaks, which tool call a result answers, where it may be cut.
+
+Two shapes are read: OpenAI's (`tool_calls`, role `tool`) and Anthropic's (`tool_use` and `tool_result` blocks). A message we
+do not understand is nobody's turn: nothing is cut next to it and nothing of it is rewritten.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from hashlib import blake2b
+from typing import Any, Final
+
+from frugal_plugins.request import Message, canonical
+from frugal_plugins.tokens import count_messages, encoding_name
+
+_MOST_COUNTS: Final = 50_000
+_EMPTY_BODY_TOKENS: Final = 3
+_counts: dict[bytes, int] = {}
+
+
+def digest(message: Message) -> bytes:
+    """16 bytes that tell a message apart, the same in every process. Cache markers do not count: clients move them along."""
+    content = message.get("content")
+    if isinstance(content, str) and len(message) == 2 and "role" in message:
+        text = f"{message.get('role')}\0{content}"
+    else:
+        text = canonical(without_marks(message))
+    return blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).digest()
+
+
+def chained(digests: Sequence[bytes]) -> str:
+    """One name for a run of messages, from their digests."""
+    return blake2b(b"".join(digests), digest_size=16).hexdigest()
+
+
+def without_marks(value: Any) -> Any:
+    """The same message, block or tool without `cache_control`. Returned as it is where there is none."""
+    if isinstance(value, Mapping):
+        changed = {name: without_marks(part) for name, part in value.items() if name != "cache_control"}
+        same = len(changed) == len(value) and all(changed[name] is part for name, part in value.items())
+        return value if same else changed
+    if isinstance(value, (list, tuple)):
+        parts = [without_marks(part) for part in value]
+        return value if all(new is old for new, old in zip(parts, value, strict=True)) else parts
+    return value
+
+
+def has_marks(value: Any) -> bool:
+    """Whether `cache_control` is set anywhere inside."""
+    if isinstance(value, Mapping):
+        return value.get("cache_control") is not None or any(has_marks(part) for part in value.values() if isinstance(part, (list, Mapping)))
+    return isinstance(value, (list, tuple)) and any(has_marks(part) for part in value)
+
+
+def tokens_of(message: Message, model: str, known: bytes | None = None) -> int:
+    """Input tokens of one message, its frame included. Counted once for each text; only digests are remembered."""
+    key = (known or digest(message)) + encoding_name(model).encode()[:1]
+    found = _counts.get(key)
+    if found is None:
+        if len(_counts) >= _MOST_COUNTS:
+            _counts.clear()
+        found = _counts[key] = count_messages((message,), model) - _EMPTY_BODY_TOKENS
+    return found
+
+
+def blocks_of(message: Message) -> Iterator[Mapping[str, Any]]:
+    """The content blocks of a message whose content is a list."""
+    content = message.get("content")
+    if isinstance(content, (list, tuple)):
+        yield from (block for block in content if isinstance(block, Mapping))
+
+
+def is_system(message: Message) -> bool:
+    """Whether a message is the developer's word."""
+    return message.get("role") in ("system", "developer")
+
+
+def is_user_turn(message: Message) -> bool:
+    """Whether a person (or the program that asks) speaks: a user message that carries no tool result."""
+    return message.get("role") == "user" and not any(True for _ in results_in(message))
+
+
+def calls_in(message: Message) -> Iterator[str]:
+    """The ids of the tool calls a message makes."""
+    calls = message.get("tool_calls")
+    if isinstance(calls, (list, tuple)):
+        yield from (str(call.get("id")) for call in calls if isinstance(call, Mapping))
+    if message.get("function_call"):
+        yield "function_call"
+    yield from (str(block.get("id")) for block in blocks_of(message) if block.get("type") in ("tool_use", "server_tool_use"))
+
+
+def results_in(message: Message) -> Iterator[str]:
+    """The ids of the tool calls a message answers."""
+    if message.get("role") == "tool":
+        yield str(message.get("tool_call_id"))
+    elif message.get("role") == "function":
+        yield "function_call"
+    else:
+        kinds = ("tool_result", "web_search_tool_result", "code_execution_tool_result")
+        yield from (str(block.get("tool_use_id")) for block in blocks_of(message) if block.get("type") in kinds)
+
+
+def head_length(messages: Sequence[Message]) -> int:
+    """How many developer messages the conversation starts with."""
+    return next((place for place, message in enumerate(messages) if not is_system(message)), len(messages))
+
+
+def cuts(messages: Sequence[Message]) -> list[int]:
+    """Where the conversation may be cut: before a user turn, with every tool call and its result on the same side.
+
+    >>> cuts([{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}, {"role": "user", "content": "c"}])
+    [0, 2]
+    """
+    last_use: dict[str, int] = {}
+    for place, message in enumerate(messages):
+        for name in results_in(message):
+            last_use[name] = place
+    found: list[int] = []
+    open_until = -1
+    for place, message in enumerate(messages):
+        if place > open_until and is_user_turn(message):
+            found.append(place)
+        for name in calls_in(message):
+            open_until = max(open_until, last_use.get(name, place))
+    return found
+
