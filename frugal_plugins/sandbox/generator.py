@@ -12,7 +12,7 @@ from frugal_plugins.sandbox.dice import Dice, seed_of
 from frugal_plugins.sandbox.json_instance import instance
 
 _WORD = re.compile(r"[A-Za-z][A-Za-z'-]{3,}")
-_SENTENCE = re.compile(r"[^.!?\n]+[.!?]")
+_BETWEEN_SENTENCES = re.compile(r"(?<=[.!?])\s+|\n+")
 _YES_NO = re.compile(
     r"^(?:is|are|was|were|do|does|did|can|could|will|would|should|has|have|had|may|might|am|must|shall)\b[^?]*\?", re.IGNORECASE
 )
@@ -142,8 +142,8 @@ def _text(ask: Ask, dice: Dice) -> str:
         return "```json\n" + dump_text(_filled_template(ask, dice)) + "\n```"
     if _SUMMARY.search(question[:400]) or _SUMMARY.search(ask.system_text[:400]):
         return _extract(ask)
-    asked = _SENTENCE.findall(question)
-    if _YES_NO.match((asked[-1] if asked else question).strip()):
+    asked = _sentences(question[-2000:])
+    if asked and _YES_NO.match(asked[-1]):
         return dice.pick(("Yes, ", "No, ")) + dice.pick(_VERDICTS).format(**_two_topics(_words_of(ask), dice))
     size = dice.below(100)
     sentences = 1 if size < 20 else dice.between(2, 5) if size < 70 else dice.between(6, 12) if size < 94 else dice.between(14, 28)
@@ -191,6 +191,9 @@ def _topics(text: str) -> list[str]:
 def _extract(ask: Ask) -> str:
     """A summary made of the first sentence of each turn, at most twelve."""
     texts = [turn.text for turn in ask.turns if turn.role != "system"]
-    source = texts if len(texts) > 1 else _SENTENCE.findall(texts[0]) if texts else []
-    firsts = [(_SENTENCE.findall(text) or [text])[0].strip() for text in source if text.strip()]
-    return " ".join(firsts[:12]) or "There is nothing to sum up."
+    firsts = [_sentences(text[:4000])[:1] for text in texts] if len(texts) > 1 else [_sentences("".join(texts)[:20_000])]
+    return " ".join([sentence for first in firsts for sentence in first][:12]) or "There is nothing to sum up."
+
+
+def _sentences(text: str) -> list[str]:
+    return [sentence.strip() for sentence in _BETWEEN_SENTENCES.split(text) if sentence.strip()]

@@ -28,9 +28,9 @@ HOST = "127.0.0.1"
 class Sandbox:
     """A provider that speaks OpenAI and Anthropic, and whose bill can be read.
 
-    >>> with Sandbox(recorded=[{"user": "ping", "outputs": {"*": "pong"}}]) as sandbox:  # doctest: +SKIP
-    ...     OpenAI(base_url=sandbox.openai_base_url, api_key="any").chat.completions.create(...)
-    ...     sandbox.invoice().total_usd
+        with Sandbox(recorded=[{"user": "ping", "outputs": {"*": "pong"}}]) as sandbox:
+            OpenAI(base_url=sandbox.openai_base_url, api_key="any").chat.completions.create(...)
+            sandbox.invoice().total_usd
 
     Args:
         recorded: recorded lines (see `answers.Record`) or paths of JSONL files of them; everything else gets a made-up answer.
