@@ -7,7 +7,7 @@ is free; a prompt is not shrunk below the cache's minimum unless it still wins.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from itertools import accumulate
 from typing import Any, Final, Literal
@@ -89,7 +89,7 @@ class Terms:
     summary_tokens: int = 400
     summary_share: float = 0.4
     keep_results: int = 4
-    patience: float = 1.0
+    patience: float = 1.5
 
 
 @dataclass(slots=True)
@@ -156,14 +156,25 @@ class _Candidate:
     rewrite: Rewrite
 
 
-def choose(reading: Reading, state: State, shown: Sequence[int], terms: Terms, plan: CachePlan, *, warm: bool) -> Choice:
+def choose(
+    reading: Reading,
+    state: State,
+    shown: Sequence[int],
+    terms: Terms,
+    plan: CachePlan,
+    *,
+    warm: bool,
+    shown_from: Callable[[int], int] | None = None,
+) -> Choice:
     """Whether to rewrite now.
 
     Args:
         shown: tokens of every message as the present view sends it; 0 for those the summary stands for.
+        shown_from: tokens of the messages from a cut on, as a view with that cut would send them (a tool result that refers
+            to one before the cut has to be written out again). Without it, the sum of `shown`.
         warm: whether the provider should still have what was sent last time.
     """
-    sizes = _Sizes(reading, state, shown, terms, warm)
+    sizes = _Sizes(reading, state, shown, terms, warm, shown_from)
     found = [candidate for candidate in sizes.candidates(plan) if _worth(candidate.rewrite)]
     if terms.when == "always":
         return _fixed(reading, state, found, terms)
@@ -205,8 +216,9 @@ def _moved(reading: Reading, state: State, candidate: _Candidate) -> State:
 class _Sizes:
     """How many tokens the prompt has now and would have after each possible rewrite."""
 
-    def __init__(self, reading: Reading, state: State, shown: Sequence[int], terms: Terms, warm: bool) -> None:
+    def __init__(self, reading: Reading, state: State, shown: Sequence[int], terms: Terms, warm: bool, shown_from: Callable[[int], int] | None) -> None:
         self.reading, self.state, self.shown, self.terms = reading, state, shown, terms
+        self.shown_from = shown_from
         self.behind = [0, *accumulate(shown)]
         self.raw = [0, *accumulate(reading.tokens)]
         self.static = reading.params_tokens + self.raw[reading.head]
@@ -234,7 +246,10 @@ class _Sizes:
         return [place for place in places if max(self.state.cut, self.reading.head) < place <= last]
 
     def _cut(self, cut: int) -> _Candidate:
-        after = self.static + self._summary(cut) + self._shown(cut, len(self.shown))
+        before = self.static + self._summary(cut)
+        after = before + self._shown(cut, len(self.shown))
+        if self.shown_from is not None and self.stay - after >= _LEAST_GAIN_TOKENS:
+            after = before + self.shown_from(cut)
         return _Candidate(cut, max(cut, self.state.stubbed), Rewrite(self.warm, self.stay, self.static, after))
 
     def _stubs(self) -> _Candidate | None:

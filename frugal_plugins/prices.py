@@ -77,8 +77,9 @@ class PriceBook:
             named or without the provider prefix.
 
     >>> import datetime
-    >>> PriceBook().cost("openai/gpt-4o-mini", Usage(input_tokens=1_000_000), at=datetime.datetime(2026, 11, 1, tzinfo=datetime.UTC))
-    Decimal('0.15')
+    >>> first_of_november = datetime.datetime(2026, 11, 1, tzinfo=datetime.UTC)
+    >>> float(PriceBook().cost("openai/gpt-4o-mini", Usage(input_tokens=1_000_000), at=first_of_november))
+    0.15
     >>> PriceBook().cost("nobody/knows-this", Usage(input_tokens=5)) is None
     True
     """

@@ -17,6 +17,7 @@ from frugal_plugins.cli.lines import InputLines, Line
 from frugal_plugins.cli.pace import Pace, asked_to_wait, backoff_seconds, wait
 from frugal_plugins.cli.purse import Purse
 from frugal_plugins.cli.refusals import Verdict, error_record, verdict, was_refused, what_to_do
+from frugal_plugins.cli.screen import note
 from frugal_plugins.cli.tally import Tally
 from frugal_plugins.cli.watched import Watch, WatchedRecipe, watching
 from frugal_plugins.errors import FrugalError, InputError
@@ -78,6 +79,8 @@ class Run:
         if self.tally.interrupted:
             for task in self.tasks:
                 task.cancel()
+        elif self.tasks:
+            note(f"Waiting for {len(self.tasks)} requests in flight, which are being paid for. Ctrl-C again stops at once.")
         self.tally.interrupted = True
         self._halt("interrupted")
 

@@ -32,8 +32,8 @@ def serve(port: int, recorded: Path | None, *, as_json: bool) -> None:
         f"Invoice:   {invoice_url}",
         "Answers are made up, nothing costs money. Ctrl-C stops it.",
     )
-    result(urls, lambda: Group(*map(line, lines)), as_json=as_json)
     with suppress(KeyboardInterrupt):
+        result(urls, lambda: Group(*map(line, lines)), as_json=as_json)
         sandbox.serve()
     invoice = sandbox.invoice()
     note(f"{len(invoice.lines)} calls billed, {exact(invoice.total_usd)}.")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -12,7 +13,6 @@ from typing import Any, Final
 from frugal_plugins.cli.provider import environment, keys_for, load_litellm, pointed_at
 from frugal_plugins.cli.watched import Watch, WatchedRecipe, watching
 from frugal_plugins.errors import LedgerError
-from frugal_plugins.ledger import Summary, TechniqueLine
 from frugal_plugins.prices import bare_name
 from frugal_plugins.report.evidence import BilledCall, Evidence, WrongAnswer, read_evidence, reconcile
 from frugal_plugins.sandbox import Invoice, Sandbox, VirtualClock
@@ -21,6 +21,9 @@ from frugal_plugins.workload import WorkItem, is_right, recorded_lines
 
 START_UNIX_SECONDS: Final = 1_790_812_800
 """The month begins on 1 October 2026, 00:00 UTC; list prices are taken as of its days."""
+
+_DATED: Final = re.compile(r"-(?:\d{4}-\d{2}-\d{2}|\d{8})$")
+"""How providers date a model's full name."""
 
 Show = Callable[[str, int], None]
 """Told after each request: which pass, how many are done."""
@@ -188,10 +191,8 @@ def _compare(recipe: WatchedRecipe, items: Sequence[WorkItem], before: _Pass, af
     wrong = tuple(_wrong(item, said, watch) for item, was_right, said, watch in rows if was_right and not _is_right(item, said))
     lines = after.invoice.lines
     billed = [BilledCall(line.id, bare_name(line.model), line.usage.input_tokens, line.usage.output_tokens, line.usd) for line in lines]
-    evidence = read_evidence(ledger, title=f"A month of a team's requests, with the recipe '{recipe.name}'")
     evidence = replace(
-        evidence,
-        summary=_on_the_invoice(evidence.summary, before.invoice),
+        read_evidence(ledger, title=f"A month of a team's requests, with the recipe '{recipe.name}'"),
         reconciliation=reconcile(ledger, billed),
         wrong_answers=wrong,
         wrong_in_baseline=right_before.count(False),
@@ -199,20 +200,6 @@ def _compare(recipe: WatchedRecipe, items: Sequence[WorkItem], before: _Pass, af
     )
     errors = sum(said.error is not None for said in (*before.said, *after.said))
     return Trial(evidence, before.invoice, after.invoice, _tier_share(recipe, after.watches), errors)
-
-
-def _on_the_invoice(summary: Summary, invoice: Invoice) -> Summary:
-    """The figures with the baseline the provider billed.
-
-    The ledger books control traffic at what it cost. Beside a first run that can be more than it would have been, because the
-    provider's prompt cache is colder when other traffic has gone elsewhere; that difference gets a line of its own.
-    """
-    difference = invoice.total_usd - summary.baseline_usd
-    if not difference:
-        return summary
-    untouched = sum(count for group, (count, _) in summary.by_group.items() if group != "treated")
-    line = TechniqueLine("control", difference, untouched, {"untouched": untouched}, 0)
-    return replace(summary, baseline_usd=invoice.total_usd, techniques=(*summary.techniques, line))
 
 
 def _is_right(item: WorkItem, said: Said) -> bool:
@@ -252,5 +239,5 @@ def _tier_of(watch: Watch, tiers: Mapping[str, str]) -> str | None:
     if watch.reply is None or watch.ctx is None:
         return None
     attempts = watch.ctx.attempts
-    asked = attempts[-1].call.request.model if attempts else watch.reply.model
+    asked = attempts[-1].call.request.model if attempts else _DATED.sub("", watch.reply.model)
     return tiers.get(bare_name(asked))

@@ -7,7 +7,7 @@ from collections.abc import AsyncGenerator, Iterator, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, cast
+from typing import Any, Final, cast
 
 from langchain_core.messages import AIMessage, AIMessageChunk
 
@@ -17,13 +17,17 @@ from frugal_plugins.flow import Call, Context, Flow
 from frugal_plugins.inside import inside
 from frugal_plugins.langchain.calls import changed, hides_usage, with_tools
 from frugal_plugins.langchain.listening import AsyncOpened, Opened
-from frugal_plugins.langchain.messages import Conversation
+from frugal_plugins.langchain.messages import Conversation, without_marks
 from frugal_plugins.langchain.output import CUT, Output, whole_object
 from frugal_plugins.langchain.replies import marked, message_of_cut, note_of, read_reply, stored_message
 from frugal_plugins.langchain.tiers import Tiers
 from frugal_plugins.langchain.voices import PublicVoice, StoredAnswer, Target, Voice, as_chunk
+from frugal_plugins.prices import provider_of
 from frugal_plugins.recipe.recipe import Recipe
 from frugal_plugins.request import Reply, Request
+
+_REFUSE_MARKS: Final = ("openai", "azure")
+"""Providers that refuse Anthropic's cache_control; it is taken out when the recipe, not the caller, chose one of them."""
 
 
 @dataclass(slots=True)
@@ -117,6 +121,9 @@ class Asking:
             kwargs = with_tools(model, kwargs)
         if self.request.stream and not self.untouched and hides_usage(model):
             kwargs.setdefault("stream_usage", True)
+        if name != self.tiers.name_of(self.request.model) and provider_of(name) in _REFUSE_MARKS:
+            messages = without_marks(messages)
+            kwargs.pop("cache_control", None)
         return Target(name, model, messages, kwargs)
 
     def reply(self, target: Target, call: Call, message: AIMessage, finish: str | None = None) -> Reply:
@@ -182,7 +189,7 @@ class Asking:
         return stored_message(reply, self.note(self.tiers.closest(reply.model), reply))
 
     def _stored_target(self, stored: AIMessage) -> Target:
-        model = StoredAnswer(answer=stored, cache=False)
+        model = StoredAnswer.of(stored)
         return Target(
             self.tiers.closest(stored.response_metadata["model_name"]),
             model,

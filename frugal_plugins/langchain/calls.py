@@ -23,7 +23,7 @@ def request_of(
     """A LangChain call as a Request: tools and schemas in OpenAI's form, whatever form they were given in."""
     params = {name: value for name, value in kwargs.items() if name not in _NOT_ASKED}
     if params.get("tools"):
-        params["tools"] = [_plain_tool(tool) for tool in params["tools"]]
+        params["tools"] = [plain_tool(tool) for tool in params["tools"]]
     if isinstance(params.get("response_format"), type):
         schema = convert_to_openai_tool(params["response_format"])["function"]
         params["response_format"] = {"type": "json_schema", "json_schema": {"name": schema["name"], "schema": schema.get("parameters", {})}}
@@ -55,7 +55,8 @@ def hides_usage(model: BaseChatModel) -> bool:
     return "stream_usage" in type(model).model_fields and getattr(model, "stream_usage", None) is None
 
 
-def _plain_tool(tool: Any) -> Any:
+def plain_tool(tool: Any) -> Any:
+    """A tool as OpenAI writes it."""
     try:
         return convert_to_openai_tool(tool)
     except (ValueError, TypeError):

@@ -16,6 +16,7 @@ from langchain_core.messages import AIMessage, BaseMessage, ChatMessage, Invalid
 from frugal_plugins.request import Message, canonical
 
 _ROLES: Final = {"human": "user", "ai": "assistant", "AIMessageChunk": "assistant", "HumanMessageChunk": "user", "system": "system"}
+_KNOWN: Final = ("system", "developer", "user", "assistant", "tool", "function")
 _SAID_ELSEWHERE: Final = frozenset({"tool_calls", "refusal", "parsed", "__openai_role__", "provider_specific_fields"})
 
 
@@ -62,7 +63,14 @@ def as_dict(message: BaseMessage) -> dict[str, Any]:
 def from_dict(said: Message) -> BaseMessage:
     """A message of LangChain's own from one of the chat API."""
     content = said.get("content")
+    if said.get("role") not in _KNOWN:
+        return ChatMessage(role=str(said.get("role")), content="" if content is None else content)
     return convert_to_messages([{**said, "content": "" if content is None else content}])[0]
+
+
+def without_marks(messages: Sequence[BaseMessage]) -> list[BaseMessage]:
+    """Messages without Anthropic's `cache_control`, which OpenAI refuses; those that have none stay the same objects."""
+    return [_unmarked(message) if _has_marks(message) else message for message in messages]
 
 
 def plain_text(content: Any) -> str | None:
@@ -81,6 +89,15 @@ def plain_text(content: Any) -> str | None:
         elif block.get("type") not in ("thinking", "redacted_thinking", "reasoning", "tool_use", "tool_call", "function_call"):
             return None
     return "".join(texts)
+
+
+def _has_marks(message: BaseMessage) -> bool:
+    return isinstance(message.content, list) and any(isinstance(block, dict) and "cache_control" in block for block in message.content)
+
+
+def _unmarked(message: BaseMessage) -> BaseMessage:
+    blocks = [{k: v for k, v in block.items() if k != "cache_control"} if isinstance(block, dict) else block for block in message.content]
+    return message.model_copy(update={"content": blocks})
 
 
 def _role(message: BaseMessage) -> str:

@@ -66,12 +66,21 @@ class Output:
         return self.schema(**data) if isinstance(self.schema, type) and is_basemodel_subclass(self.schema) else data
 
     def plain(self, reply: Reply, model: BaseChatModel) -> Reply:
-        """The reply with its JSON as content where the model gave it as the arguments of the one tool it had to call."""
+        """The reply with its JSON as content, also where the model gave it as the arguments of the one tool it had to call.
+
+        An answer that is not the object that was asked for ends as `no_object`, so that nobody stores it.
+        """
         message = reply.raw
-        tools = self.kwargs(model).get("tools") or ()
-        if reply.finish == "length" or not isinstance(message, AIMessage) or len(tools) != 1 or len(message.tool_calls) != 1:
+        if reply.finish in ("length", "closed") or not isinstance(message, AIMessage):
             return reply
-        return reply.with_(message={"role": "assistant", "content": canonical(message.tool_calls[0]["args"])}, finish="stop")
+        text, tools = message.text, self.kwargs(model).get("tools") or ()
+        if len(tools) == 1 and len(message.tool_calls) == 1:
+            text = canonical(message.tool_calls[0]["args"])
+        try:
+            self.read(text)
+        except (ValueError, TypeError):
+            return reply.with_(finish="no_object")
+        return reply.with_(message={"role": "assistant", "content": text}, finish="stop")
 
     def _told(self) -> dict[str, Any]:
         return {name: self.options[name] for name in ("method", "strict") if self.options.get(name) is not None}

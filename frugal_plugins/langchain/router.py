@@ -20,12 +20,12 @@ from pydantic import BaseModel, Field, model_validator
 from frugal_plugins.flow import Context, ask
 from frugal_plugins.inside import INSIDE
 from frugal_plugins.langchain.asking import Asking
-from frugal_plugins.langchain.calls import request_of
+from frugal_plugins.langchain.calls import plain_tool, request_of
 from frugal_plugins.langchain.hearing import hear
 from frugal_plugins.langchain.messages import Conversation, as_dict
 from frugal_plugins.langchain.output import Output, routed_output
 from frugal_plugins.langchain.tiers import Tiers
-from frugal_plugins.langchain.voices import AsyncInnerVoice, InnerVoice, PublicVoice, Voice
+from frugal_plugins.langchain.voices import InnerVoice, PublicVoice, Voice, as_chunk
 from frugal_plugins.prices import bare_name, provider_of
 from frugal_plugins.recipe.recipe import Recipe
 from frugal_plugins.request import Request
@@ -85,10 +85,11 @@ class FrugalRouter(BaseChatModel):
     @model_validator(mode="before")
     @classmethod
     def _prepare(cls, values: Any) -> Any:
-        if isinstance(values, dict) and isinstance(values.get("recipe"), Recipe) and values.get("tiers") is None:
-            tiers = Tiers(values["recipe"], values.get("models") or {}, values.get("model_kwargs") or {})
-            return {**values, "tiers": tiers}
-        return values
+        if not isinstance(values, dict) or "recipe" not in values or values.get("tiers") is not None:
+            return values
+        recipe = values["recipe"] if isinstance(values["recipe"], Recipe) else Recipe.load(values["recipe"])
+        tiers = Tiers(recipe, values.get("models") or {}, values.get("model_kwargs") or {})
+        return {**values, "recipe": recipe, "tiers": tiers}
 
     @property
     def tiers_in_use(self) -> Tiers:
@@ -128,6 +129,9 @@ class FrugalRouter(BaseChatModel):
         **kwargs: Any,
     ) -> Iterator[AIMessageChunk]:
         """Ask, and read the answer piece by piece."""
+        if self._streaming_disabled(**kwargs):
+            yield as_chunk(self.invoke(input, config, stop=stop, **kwargs))
+            return
         yield from self._asking(input, config, stop, kwargs, stream=True).pieces()
 
     async def astream(
@@ -139,6 +143,9 @@ class FrugalRouter(BaseChatModel):
         **kwargs: Any,
     ) -> AsyncIterator[AIMessageChunk]:
         """Ask, and read the answer piece by piece with `async for`."""
+        if self._streaming_disabled(**kwargs):
+            yield as_chunk(await self.ainvoke(input, config, stop=stop, **kwargs))
+            return
         async with aclosing(self._asking(input, config, stop, kwargs, stream=True).apieces()) as chunks:
             async for chunk in chunks:
                 yield chunk
@@ -185,7 +192,7 @@ class FrugalRouter(BaseChatModel):
         run_manager: AsyncCallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> ChatResult:
-        answer = await self._inner(messages, stop, AsyncInnerVoice(run_manager), run_manager, kwargs).aanswer()
+        answer = await self._inner(messages, stop, InnerVoice(run_manager), run_manager, kwargs).aanswer()
         return ChatResult(generations=[ChatGeneration(message=answer)])
 
     def _stream(
@@ -201,9 +208,7 @@ class FrugalRouter(BaseChatModel):
         run_manager: AsyncCallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> AsyncIterator[ChatGenerationChunk]:
-        async with aclosing(
-            self._inner(messages, stop, AsyncInnerVoice(run_manager), run_manager, kwargs, stream=True).apieces()
-        ) as chunks:
+        async with aclosing(self._inner(messages, stop, InnerVoice(run_manager), run_manager, kwargs, stream=True).apieces()) as chunks:
             async for chunk in chunks:
                 yield ChatGenerationChunk(message=chunk)
 
@@ -259,7 +264,7 @@ class FrugalRouter(BaseChatModel):
         output: Output | None = kwargs.pop("frugal_output", None)
         model: str = kwargs.pop("model", None) or self.model or recipe.name
         conversation = Conversation.of(messages)
-        request = request_of(conversation, model, kwargs, output, scope=(tiers.fingerprint(),), stream=stream)
+        request = request_of(conversation, model, kwargs, output, scope=(tiers.fingerprint,), stream=stream)
         untouched = recipe.off or INSIDE.get()
         if untouched:
             flow, ctx = ask(request.with_(model=recipe.baseline_model(request))), Context(recipe=recipe.name)
@@ -305,6 +310,6 @@ class FrugalRouter(BaseChatModel):
 
     def get_num_tokens_from_messages(self, messages: list[BaseMessage], tools: Sequence[Any] | None = None) -> int:
         """How many input tokens messages and tools are, counted locally for the baseline model."""
-        params = {"tools": [str(tool) for tool in tools]} if tools else {}
+        params = {"tools": [plain_tool(tool) for tool in tools]} if tools else {}
         model = self._recipe.baseline_model(Request(self.model or self._recipe.name, ()))
         return count_messages([as_dict(message) for message in messages], model, params=params)

@@ -51,15 +51,25 @@ class Tiers:
         recipe: names the models.
         models: chat models of yours by those names, or what `init_chat_model` takes.
         model_kwargs: arguments for the models that are built here.
+
+    Attributes:
+        names: every model, as the recipe writes it.
+        groups: the models of each tier.
+        fingerprint: equal for sets of models that are set up alike; part of every cache key.
     """
 
     def __init__(self, recipe: Recipe, models: Mapping[str, BaseChatModel | str], model_kwargs: Mapping[str, Any]) -> None:
         self._given = dict(models)
+        for name, model in self._given.items():
+            if not isinstance(model, (BaseChatModel, str)):
+                kind = type(model).__name__
+                raise FrugalError(f"models[{name!r}] is a {kind}: pass the chat model itself and bind arguments on the router, or a name")
         self._kwargs = dict(model_kwargs)
         self._built: dict[str, BaseChatModel | FrugalError] = {}
         self._lock = threading.Lock()
         self.names: tuple[str, ...] = tuple(dict.fromkeys([model for tier in recipe.tiers for model in tier.models] + list(models)))
         self.groups = tuple(tier.models for tier in recipe.tiers)
+        self.fingerprint = self._fingerprint()
 
     def name_of(self, model: str) -> str:
         """The recipe's own name of a model, however the caller wrote it."""
@@ -103,7 +113,7 @@ class Tiers:
         limit = getattr(self.model(name), "max_tokens", None) if self.reachable(name) else None
         return limit if isinstance(limit, int) else None
 
-    def fingerprint(self) -> str:
+    def _fingerprint(self) -> str:
         """Tells sets of models apart that would answer the same request differently (temperature, other deployments)."""
         given = {name: _settings(model) if isinstance(model, BaseChatModel) else model for name, model in sorted(self._given.items())}
         return fingerprint([given, _plain(self._kwargs)])

@@ -7,9 +7,10 @@ count the tokens twice.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from functools import cache
+from typing import Any, Protocol, cast
 
 from langchain_core.callbacks import AsyncCallbackManagerForLLMRun, CallbackManagerForLLMRun
 from langchain_core.language_models import BaseChatModel
@@ -83,19 +84,25 @@ class PublicVoice:
 
 @dataclass(frozen=True, slots=True)
 class InnerVoice:
-    """Calls the model below its public methods, inside the run that was opened for the router."""
+    """Calls the model below its public methods, inside the run that was opened for the router.
 
-    manager: CallbackManagerForLLMRun | None
+    The model's own cache and rate limiter are used; a run of its own is not opened. LangChain hands a run's manager to the
+    kind of method, sync or async, that it belongs to.
+    """
+
+    manager: CallbackManagerForLLMRun | AsyncCallbackManagerForLLMRun | None
 
     def ask(self, target: Target) -> AIMessage:
-        """The model's answer with its own cache and rate limiter, but no run of its own."""
-        kwargs = _without_tracing(target.kwargs)
-        result = target.model._generate_with_cache(target.messages, stop=kwargs.pop("stop", None), run_manager=self.manager, **kwargs)
-        return _message(result)
+        """The model's answer."""
+        kwargs, stop = _split(target.kwargs)
+        manager = cast("CallbackManagerForLLMRun | None", self.manager)
+        return _message(target.model._generate_with_cache(target.messages, stop=stop, run_manager=manager, **kwargs))
 
     async def aask(self, target: Target) -> AIMessage:
-        """Not asked of a synchronous run."""
-        raise NotImplementedError("a synchronous run cannot be awaited; use the model's async methods")
+        """The model's answer, awaited."""
+        kwargs, stop = _split(target.kwargs)
+        manager = cast("AsyncCallbackManagerForLLMRun | None", self.manager)
+        return _message(await target.model._agenerate_with_cache(target.messages, stop=stop, run_manager=manager, **kwargs))
 
     def listen(self, target: Target) -> Iterator[AIMessageChunk]:
         """The model's own pieces."""
@@ -104,45 +111,22 @@ class InnerVoice:
             return
         if target.model.rate_limiter:
             target.model.rate_limiter.acquire(blocking=True)
-        kwargs = _without_tracing(target.kwargs)
-        for chunk in target.model._stream(target.messages, stop=kwargs.pop("stop", None), run_manager=self.manager, **kwargs):
+        kwargs, stop = _split(target.kwargs)
+        manager = cast("CallbackManagerForLLMRun | None", self.manager)
+        for chunk in target.model._stream(target.messages, stop=stop, run_manager=manager, **kwargs):
             yield _piece(chunk)
 
-    def alisten(self, target: Target) -> AsyncIterator[AIMessageChunk]:
-        """Not asked of a synchronous run."""
-        raise NotImplementedError("a synchronous run cannot be awaited; use the model's async methods")
-
-
-@dataclass(frozen=True, slots=True)
-class AsyncInnerVoice:
-    """`InnerVoice` for async runs."""
-
-    manager: AsyncCallbackManagerForLLMRun | None
-
-    def ask(self, target: Target) -> AIMessage:
-        """Not asked of an asynchronous run."""
-        raise NotImplementedError("an asynchronous run has to be awaited; use the model's sync methods")
-
-    async def aask(self, target: Target) -> AIMessage:
-        """The model's answer with its own cache and rate limiter, but no run of its own."""
-        kwargs = _without_tracing(target.kwargs)
-        stop = kwargs.pop("stop", None)
-        return _message(await target.model._agenerate_with_cache(target.messages, stop=stop, run_manager=self.manager, **kwargs))
-
-    def listen(self, target: Target) -> Iterator[AIMessageChunk]:
-        """Not asked of an asynchronous run."""
-        raise NotImplementedError("an asynchronous run has to be awaited; use the model's sync methods")
-
     async def alisten(self, target: Target) -> AsyncIterator[AIMessageChunk]:
-        """The model's own pieces."""
+        """The model's own pieces, for `async for`."""
         kind = type(target.model)
         if kind._stream is BaseChatModel._stream and kind._astream is BaseChatModel._astream:
             yield as_chunk(await self.aask(target))
             return
         if target.model.rate_limiter:
             await target.model.rate_limiter.aacquire(blocking=True)
-        kwargs = _without_tracing(target.kwargs)
-        async for chunk in target.model._astream(target.messages, stop=kwargs.pop("stop", None), run_manager=self.manager, **kwargs):
+        kwargs, stop = _split(target.kwargs)
+        manager = cast("AsyncCallbackManagerForLLMRun | None", self.manager)
+        async for chunk in target.model._astream(target.messages, stop=stop, run_manager=manager, **kwargs):
             yield _piece(chunk)
 
 
@@ -154,6 +138,11 @@ class StoredAnswer(BaseChatModel):
 
     answer: AIMessage
 
+    @classmethod
+    def of(cls, answer: AIMessage) -> StoredAnswer:
+        """A model that says this. Copied from one that is kept, since setting up a chat model takes longer than finding the answer."""
+        return _said_nothing().model_copy(update={"answer": answer})
+
     @property
     def _llm_type(self) -> str:
         return "frugal-stored-answer"
@@ -163,6 +152,13 @@ class StoredAnswer(BaseChatModel):
 
     def _stream(self, *_asked: Any, **_how: Any) -> Iterator[ChatGenerationChunk]:
         yield ChatGenerationChunk(message=as_chunk(self.answer))
+
+
+@cache
+def _said_nothing() -> StoredAnswer:
+    model = StoredAnswer(answer=AIMessage(""), cache=False)
+    assert model._serialized  # worked out here once: for traces, and the costliest part of a run
+    return model
 
 
 def as_chunk(message: AIMessage) -> AIMessageChunk:
@@ -190,8 +186,11 @@ def joined(chunks: list[AIMessageChunk]) -> AIMessage:
     return add_ai_message_chunks(chunks[0], *chunks[1:]) if chunks else AIMessage("")
 
 
-def _without_tracing(kwargs: dict[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in kwargs.items() if name not in _FOR_TRACES}
+def _split(kwargs: Mapping[str, Any]) -> tuple[dict[str, Any], list[str] | None]:
+    """Arguments as the inner methods take them: without what is for traces only, and `stop` by itself."""
+    rest = {name: value for name, value in kwargs.items() if name not in _FOR_TRACES}
+    stop: list[str] | None = rest.pop("stop", None)
+    return rest, stop
 
 
 def _message(result: ChatResult) -> AIMessage:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 from frugal_plugins.litellm.reach import same_model
@@ -13,29 +13,48 @@ _EVERYTHING: Final = frozenset({"*", "all-proxy-models"})
 
 @dataclass(frozen=True, slots=True)
 class Configured:
-    """The proxy's `model_list`, as one key sees it."""
+    """The proxy's `model_list` and `model_group_alias`, as one key sees them."""
 
     deployments: tuple[Mapping[str, Any], ...]
     team_id: str | None = None
+    aliases: Mapping[str, Any] = field(default_factory=dict)
 
     @classmethod
     def of(cls, router: Any, team_id: str | None = None) -> Configured:
         """What a router is configured with; nothing where there is none."""
-        listed = getattr(router, "model_list", None)
-        deployments = tuple(one for one in listed if isinstance(one, Mapping)) if isinstance(listed, Iterable) else ()
-        return cls(deployments, team_id)
+        listed, aliases = getattr(router, "model_list", None), getattr(router, "model_group_alias", None)
+        deployments = (one for one in listed if isinstance(one, Mapping)) if isinstance(listed, Iterable) else ()
+        seen = tuple(one for one in deployments if _team(one) in (None, team_id))
+        return cls(seen, team_id, aliases if isinstance(aliases, Mapping) else {})
 
     def name_for(self, model: str) -> str | None:
-        """The `model_name` to ask for a model: the one that is called so, else the first whose deployment is that model."""
-        fits = [one for one in self.deployments if _team(one) in (None, self.team_id)]
-        by_name = next((one for one in fits if one.get("model_name") == model), None)
-        found = by_name or next((one for one in fits if same_model(_model(one), model)), None)
-        return None if found is None else str(found.get("model_name"))
+        """The `model_name` to ask for a model: the one that is called so, else the first whose deployment is that model.
+
+        A wildcard (`openai/*`) takes a model by its full name.
+        """
+        found = self._named(model) or next((one for one in self.deployments if same_model(_model(one), model)), None)
+        if found is not None:
+            return str(found.get("model_name"))
+        wild = (str(one.get("model_name", "")) for one in self.deployments)
+        return next((model for name in wild if name.endswith("/*") and model.startswith(name[:-1])), None)
 
     def model_behind(self, name: str) -> str | None:
         """The model a `model_name` stands for: that of its first deployment; None for a name that is not configured."""
-        found = next((one for one in self.deployments if one.get("model_name") == name and _team(one) in (None, self.team_id)), None)
+        found = self._named(name)
         return None if found is None else _model(found)
+
+    def limit_behind(self, name: str | None) -> int | None:
+        """The output limit the owner of a `model_name` gave it, in tokens."""
+        found = None if name is None else self._named(name)
+        params = found.get("litellm_params") if found is not None else None
+        limits = [params.get(limit) for limit in ("max_tokens", "max_completion_tokens")] if isinstance(params, Mapping) else []
+        return next((limit for limit in limits if isinstance(limit, int)), None)
+
+    def _named(self, name: str) -> Mapping[str, Any] | None:
+        alias = self.aliases.get(name)
+        target = alias.get("model") if isinstance(alias, Mapping) else alias
+        wanted = target if isinstance(target, str) else name
+        return next((one for one in self.deployments if one.get("model_name") == wanted), None)
 
 
 def may_use(key: Any, user: Any, name: str) -> bool:

@@ -13,16 +13,17 @@ from litellm.integrations.custom_logger import CustomLogger
 
 from frugal_plugins.drivers import Run
 from frugal_plugins.flow import Call
+from frugal_plugins.inside import INSIDE, inside
 from frugal_plugins.litellm.access import Configured, may_use
-from frugal_plugins.litellm.convert import read_call, reply_of
+from frugal_plugins.litellm.convert import read_call, reply_of, why
 from frugal_plugins.litellm.delivery import deliver
 from frugal_plugins.litellm.headers import headers_of
-from frugal_plugins.litellm.live import Live, Underway, marked
-from frugal_plugins.litellm.sdk import INSIDE, originals
+from frugal_plugins.litellm.live import UNDERWAY, Live, marked
+from frugal_plugins.litellm.sdk import originals
 from frugal_plugins.litellm.stored import response_of
-from frugal_plugins.litellm.streams import OPENED, Reading
+from frugal_plugins.litellm.streams import OPENED, Reading, counted
 from frugal_plugins.recipe.recipe import Recipe
-from frugal_plugins.request import Reply
+from frugal_plugins.request import Reply, Request
 
 _CHAT: Final = ("completion", "acompletion")
 _OF_THE_FIRST_CALL: Final = ("litellm_logging_obj", "litellm_call_id", "stream", "stream_options", "_litellm_strip_stream_usage")
@@ -37,8 +38,8 @@ class FrugalCallback(CustomLogger):  # type: ignore[misc]
 
     Without the Proxy, LiteLLM's hooks reach `acompletion` only: hits, caps and the ledger work there; named models are never
     replaced, and the recipe's own name means its baseline model. Each attempt of a Router is a request of its own. The
-    blocking `completion` has no such hook and is left alone: use `install` for both. With `install` in the same process,
-    each request still travels once.
+    blocking `completion`, and an `acompletion` whose model or messages are given by position, have no such hook and are
+    left alone: use `install` for them. With `install` in the same process, each request still travels once.
 
     Args:
         recipe: a Recipe, a path, a shipped recipe's name, or a dict; None lets all traffic through untouched.
@@ -47,7 +48,6 @@ class FrugalCallback(CustomLogger):  # type: ignore[misc]
     def __init__(self, recipe: Recipe | str | os.PathLike[str] | Mapping[str, Any] | None) -> None:
         super().__init__()
         self.recipe = recipe if isinstance(recipe, Recipe) or recipe is None else Recipe.load(recipe)
-        self._underway = Underway()
 
     # The Proxy.
 
@@ -61,7 +61,7 @@ class FrugalCallback(CustomLogger):  # type: ignore[misc]
         live = _begin_in_proxy(recipe, user_api_key_dict, user, data)
         if live is None:
             return None
-        self._underway.add(data, live)
+        UNDERWAY.add(data, live)
         await self._ask_helpers(live)
         call = live.run.call
         if call is None:
@@ -89,12 +89,12 @@ class FrugalCallback(CustomLogger):  # type: ignore[misc]
         """Pass the chunks on, and finish the flow when they end, however they end."""
         live = marked(request_data)
         if live is None or live.over or live.streaming or live.run.call is None:
-            self._underway.drop(request_data)
+            UNDERWAY.drop(request_data)
             async for chunk in response:
                 yield chunk
             return
         live.streaming = True
-        self._underway.drop(request_data)
+        UNDERWAY.drop(request_data)
         reading = live.run.chunks = Reading(response, live.run.call.request, hide_usage=False)
         with live.run:
             async for chunk in reading:
@@ -107,7 +107,7 @@ class FrugalCallback(CustomLogger):  # type: ignore[misc]
         self, request_data: dict[str, Any], original_exception: Exception, user_api_key_dict: Any, traceback_str: str | None = None
     ) -> None:
         """Book a request that failed."""
-        live = self._underway.find(request_data)
+        live = UNDERWAY.find(request_data)
         if live is not None and not live.over and not live.streaming:
             live.fail(original_exception)
 
@@ -120,11 +120,11 @@ class FrugalCallback(CustomLogger):  # type: ignore[misc]
         litellm_call_info: dict[str, Any] | None = None,
     ) -> dict[str, str] | None:
         """Tell the caller, in `x-frugal-*`, what happened to his request."""
-        live = self._underway.find(data)
+        live = UNDERWAY.find(data)
         if live is None:
             return None
         if live.over:
-            self._underway.drop(data)
+            UNDERWAY.drop(data)
         return headers_of(live)
 
     # `litellm.callbacks` without the Proxy.
@@ -140,12 +140,12 @@ class FrugalCallback(CustomLogger):  # type: ignore[misc]
             return None
         flow, ctx = asked.start(recipe, reachable=lambda model: model == asked.request.model)
         live = Live(recipe, asked, Run(flow, ctx), asked_name=asked.request.model, name_for=lambda model: model)
-        self._underway.add(kwargs, live)
+        UNDERWAY.add(kwargs, live)
         await self._ask_helpers(live)
         if live.run.call is not None:
             return live.kwargs_for(live.run.call)
         live.reply = live.hit = live.run.result()
-        self._underway.drop(kwargs)
+        UNDERWAY.drop(kwargs)
         ready = {"mock_response": response_of(live.hit, {"id": ctx.id}), "cache": {"no-cache": True, "no-store": True}}
         return {**kwargs, "model": recipe.baseline_model(asked.request), **ready}
 
@@ -155,25 +155,25 @@ class FrugalCallback(CustomLogger):  # type: ignore[misc]
         if live is None or live.over or _from_proxy(request_data) or INSIDE.get():
             return None
         reply = await self._finish(live, response)
-        self._underway.drop(request_data)
+        UNDERWAY.drop(request_data)
         return None if reply.raw is response else reply.raw
 
     async def async_log_success_event(self, kwargs: dict[str, Any], response_obj: Any, start_time: Any, end_time: Any) -> None:
         """Finish the flow of an `acompletion` that was streamed; LiteLLM hands the whole answer in here."""
-        live = self._underway.find(kwargs)
+        live = UNDERWAY.find(kwargs)
         if live is None or live.over or live.streaming or not live.asked.request.stream or _from_proxy(live.asked.kwargs):
             return
-        live.finish(reply_of(response_obj, asked_model=live.asked.request.model))
+        live.finish(_as_streamed(reply_of(response_obj, asked_model=live.asked.request.model), live.asked.request))
         live.end()
-        self._underway.drop(kwargs)
+        UNDERWAY.drop(kwargs)
 
     async def async_log_failure_event(self, kwargs: dict[str, Any], response_obj: Any, start_time: Any, end_time: Any) -> None:
         """Book an `acompletion` that failed."""
-        live, error = self._underway.find(kwargs), kwargs.get("exception")
+        live, error = UNDERWAY.find(kwargs), kwargs.get("exception")
         if live is None or live.over or _from_proxy(live.asked.kwargs) or not isinstance(error, Exception):
             return
         live.fail(error)
-        self._underway.drop(kwargs)
+        UNDERWAY.drop(kwargs)
 
     # Both.
 
@@ -185,7 +185,12 @@ class FrugalCallback(CustomLogger):  # type: ignore[misc]
                 live.finish(await self._ask(live, call))
         reply = live.run.result()
         if isinstance(getattr(reply.raw, "_hidden_params", None), dict):
-            reply.raw._hidden_params["frugal"] = {"id": live.run.ctx.id, "recipe": live.recipe.name, "model": reply.model}
+            reply.raw._hidden_params["frugal"] = {
+                "id": live.run.ctx.id,
+                "why": why(live.run.ctx.decisions),
+                "model": reply.model,
+                "recipe": live.recipe.name,
+            }
         return reply
 
     async def _ask_helpers(self, live: Live) -> None:
@@ -199,11 +204,8 @@ class FrugalCallback(CustomLogger):  # type: ignore[misc]
         kwargs = {name: value for name, value in live.kwargs_for(call).items() if name not in _OF_THE_FIRST_CALL}
         router = _router() if _from_proxy(live.asked.kwargs) else None
         ask = originals()[1] if router is None else router.acompletion
-        token = INSIDE.set(True)
-        try:
+        with inside():
             return reply_of(await ask(**kwargs), asked_model=call.request.model)
-        finally:
-            INSIDE.reset(token)
 
 
 def _begin_in_proxy(recipe: Recipe, key: Any, user: Any, data: dict[str, Any]) -> Live | None:
@@ -221,8 +223,17 @@ def _begin_in_proxy(recipe: Recipe, key: Any, user: Any, data: dict[str, Any]) -
         listed = configured.name_for(candidate)
         return candidate == model or (listed is not None and may_use(key, user, listed))
 
-    flow, ctx = asked.start(recipe, host="litellm-proxy", reachable=reachable)
+    def own_limit(candidate: str) -> int | None:
+        return configured.limit_behind(name if candidate == model else configured.name_for(candidate))
+
+    flow, ctx = asked.start(recipe, host="litellm-proxy", reachable=reachable, own_limit=own_limit)
     return Live(recipe, asked, Run(flow, ctx), name_for=configured.name_for, asked_name=name)
+
+
+def _as_streamed(reply: Reply, request: Request) -> Reply:
+    """A stream as LiteLLM logs it: it may lack the provider's count, and LiteLLM says `stop` also for a stream that broke off."""
+    usage = reply.usage if reply.usage.input_tokens else counted(request, reply.text)
+    return reply.with_(usage=usage, finish="" if reply.finish == "stop" else reply.finish)
 
 
 def _from_proxy(kwargs: Mapping[str, Any]) -> bool:

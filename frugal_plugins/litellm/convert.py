@@ -14,8 +14,7 @@ from frugal_plugins.request import Endpoint, Lane, Message, Reply, Request, fing
 from frugal_plugins.told import Told, read_told
 from frugal_plugins.usage import Usage, from_openai
 
-_SHAPES_THE_ANSWER: Final = (
-    *sorted(CONNECTION),
+_SHAPES_THE_ANSWER: Final = CONNECTION | {
     "additional_drop_params",
     "allowed_openai_params",
     "assistant_continue_message",
@@ -31,7 +30,7 @@ _SHAPES_THE_ANSWER: Final = (
     "prompt_version",
     "roles",
     "user_continue_message",
-)
+}
 """LiteLLM's own arguments that decide where a request goes or what comes back, and so who may share a stored answer."""
 
 _NOT_BODY: Final = frozenset(
@@ -76,11 +75,13 @@ class Asked:
         kept = {name: kwargs[name] for name in (*CONNECTION, "timeout", "num_retries", "max_retries") if name in kwargs}
         return {**kept, "model": request.model, "messages": list(request.messages), **request.params}
 
-    def start(self, recipe: Recipe, *, host: str = "litellm", reachable: Callable[[str], bool] | None = None) -> tuple[Flow, Context]:
-        """Send the request on its way through the recipe."""
+    def start(
+        self, recipe: Recipe, *, host: str = "litellm", reachable: Callable[[str], bool] | None = None, **known: Any
+    ) -> tuple[Flow, Context]:
+        """Send the request on its way through the recipe; `known` sets further fields of the context."""
         home = recipe.baseline_model(self.request)
         may_reach = reachable or reachable_for(self.kwargs, self.request.model, home)
-        return recipe.flow(self.request, told=self.told, host=host, reachable=may_reach)
+        return recipe.flow(self.request, told=self.told, host=host, reachable=may_reach, **known)
 
 
 def read_call(kwargs: Mapping[str, Any], endpoint: Endpoint = "chat", scope: tuple[str, ...] = ()) -> Asked | None:
@@ -90,7 +91,7 @@ def read_call(kwargs: Mapping[str, Any], endpoint: Endpoint = "chat", scope: tup
         return None
     own = _not_body()
     params = {n: v for n, v in kwargs.items() if v is not None and n not in own and not n.startswith(("_", "litellm_"))}
-    shaping = {name: kwargs[name] for name in _SHAPES_THE_ANSWER if kwargs.get(name) is not None}
+    shaping = {n: v for n, v in kwargs.items() if v is not None and n in _SHAPES_THE_ANSWER}
     told = read_told(kwargs.get("metadata") or kwargs.get("litellm_metadata"), kwargs.get("cache"))
     user, session = kwargs.get("user"), kwargs.get("litellm_session_id")
     request = Request(
@@ -130,7 +131,7 @@ def reply_of(response: Any, *, asked_model: str) -> Reply:
         finish=str(choices[0].finish_reason or ""),
         raw=response,
         others=tuple(message_dict(choice.message) for choice in choices[1:]),
-        billed_as=billed_as(hidden),
+        billed_as=billed_as(hidden, getattr(response, "model", None)),
         id=provider_id(response, hidden),
         lane=lane_of(response),
     )
@@ -163,9 +164,12 @@ def plain(value: Any) -> Any:
     return value.model_dump(exclude_none=True) if hasattr(value, "model_dump") else value
 
 
-def billed_as(hidden: Mapping[str, Any]) -> str | None:
-    """The full name LiteLLM says it called, where it says so."""
+def billed_as(hidden: Mapping[str, Any], answered_by: str | None) -> str | None:
+    """The full name LiteLLM says it called, where it says so; after a fallback, the name the answer itself bears."""
     provider, model = hidden.get("custom_llm_provider"), hidden.get("litellm_model_name")
+    headers = hidden.get("additional_headers")
+    if isinstance(headers, Mapping) and headers.get("x-litellm-attempted-fallbacks"):
+        model = answered_by
     if not isinstance(model, str) or not model:
         return None
     if not isinstance(provider, str) or not provider or provider == "cached_response" or model.startswith(f"{provider}/"):

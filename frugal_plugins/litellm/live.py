@@ -12,10 +12,9 @@ from typing import Any, Final
 from frugal_plugins.drivers import Run
 from frugal_plugins.flow import Call
 from frugal_plugins.litellm.convert import Asked
+from frugal_plugins.litellm.streams import counted
 from frugal_plugins.recipe.recipe import Recipe
 from frugal_plugins.request import Reply
-from frugal_plugins.tokens import count_messages
-from frugal_plugins.usage import Usage
 
 MARK: Final = "_frugal_live"
 """The attribute of LiteLLM's logging object (one for each request, from the first hook to the last) that holds the flow."""
@@ -77,9 +76,7 @@ class Live:
         """Nobody has come back for it: book the input it was sent with, as a reader who has gone."""
         call = self.run.call
         if call is not None:
-            tokens = count_messages(call.request.messages, call.request.model, params=call.request.params)
-            gone = Reply({"role": "assistant", "content": None}, call.request.model, Usage(input_tokens=tokens), finish="closed")
-            self.run.leave(gone)
+            self.run.leave(Reply({"role": "assistant", "content": None}, call.request.model, counted(call.request, ""), finish="closed"))
 
     def end(self) -> None:
         """Make no further call."""
@@ -125,6 +122,10 @@ class Underway:
             if len(self._live) <= _MOST and time.monotonic() - self._live[oldest].at_seconds < _OLDEST_SECONDS:
                 return
             self._live.pop(oldest).leave()
+
+
+UNDERWAY: Final = Underway()
+"""One for the process: LiteLLM may hand a request's later hooks to another instance of the same callback class."""
 
 
 def marked(data: Mapping[str, Any]) -> Live | None:

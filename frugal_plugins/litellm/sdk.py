@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Mapping
-from contextvars import ContextVar
 from dataclasses import dataclass
 from functools import wraps
 from inspect import signature
@@ -15,15 +14,13 @@ import litellm
 
 from frugal_plugins.drivers import adrive, astream, drive, stream
 from frugal_plugins.flow import Call, Context
+from frugal_plugins.inside import INSIDE, inside
 from frugal_plugins.litellm.convert import Asked, read_call, reply_of, why
 from frugal_plugins.litellm.live import marked
 from frugal_plugins.litellm.stored import chunks_of, hidden_of, response_of, stream_attributes
 from frugal_plugins.litellm.streams import OPENED, FrugalAsyncStream, FrugalStream, Reading, asks_usage
 from frugal_plugins.recipe.recipe import Recipe
 from frugal_plugins.request import Reply
-
-INSIDE: Final[ContextVar[bool]] = ContextVar("frugal_inside", default=False)
-"""Set while LiteLLM answers one of our own calls: whatever it calls meanwhile belongs to that call."""
 
 
 @dataclass(slots=True)
@@ -134,19 +131,13 @@ class Line:
 
     def send(self, call: Call) -> Reply:
         """Ask and wait."""
-        token = INSIDE.set(True)
-        try:
+        with inside():
             return reply_of(self.original(**self.kwargs(call)), asked_model=call.request.model)
-        finally:
-            INSIDE.reset(token)
 
     async def asend(self, call: Call) -> Reply:
         """Ask and await."""
-        token = INSIDE.set(True)
-        try:
+        with inside():
             return reply_of(await self.original(**self.kwargs(call)), asked_model=call.request.model)
-        finally:
-            INSIDE.reset(token)
 
     def details(self, reply: Reply | None = None) -> dict[str, Any]:
         """What the caller finds in `_hidden_params["frugal"]`."""
@@ -201,11 +192,8 @@ def answer(recipe: Recipe, asked: Asked, original: Any) -> Any:
 
     def open_stream(call: Call) -> Reading:
         kwargs, hide = line.stream_kwargs(call)
-        token = INSIDE.set(True)
-        try:
+        with inside():
             opened.append(Reading(original(**kwargs), call.request, hide_usage=hide))
-        finally:
-            INSIDE.reset(token)
         return opened[-1]
 
     def replay(reply: Reply) -> Generator[Any]:
@@ -229,11 +217,8 @@ async def aanswer(recipe: Recipe, asked: Asked, original: Any) -> Any:
 
     async def open_stream(call: Call) -> Reading:
         kwargs, hide = line.stream_kwargs(call)
-        token = INSIDE.set(True)
-        try:
+        with inside():
             opened.append(Reading(await original(**kwargs), call.request, hide_usage=hide))
-        finally:
-            INSIDE.reset(token)
         return opened[-1]
 
     def replay(reply: Reply) -> Generator[Any]:

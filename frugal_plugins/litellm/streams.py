@@ -111,8 +111,13 @@ class Reading:
 
     async def aclose(self) -> None:
         """Let go of the provider's stream when it was not read to its end."""
-        if not self._ended and hasattr(self.source, "aclose"):
+        if self._ended:
+            return
+        lines: Any = getattr(getattr(self.source, "completion_stream", None), "streaming_response", None)
+        if hasattr(self.source, "aclose"):
             await self.source.aclose()
+        if hasattr(lines, "aclose"):
+            await lines.aclose()  # LiteLLM's reader of Anthropic's stream has no close of its own
 
     @property
     def model(self) -> str:
@@ -130,7 +135,7 @@ class Reading:
             finish=self._finish(first) if self._ended else "closed",
             raw=self.source,
             others=tuple(choice.message() for index, choice in sorted(self._choices.items()) if index),
-            billed_as=billed_as(hidden),
+            billed_as=billed_as(hidden, hidden.get("provider_response_model")),
             id=provider_id(self._first, hidden),
             lane=self._lane,
         )
@@ -173,11 +178,14 @@ class Reading:
             return usage
         early = next((from_openai(u) for c in getattr(self.source, "chunks", ()) if (u := getattr(c, "usage", None)) is not None), Usage())
         text = "".join(choice.output_text() for choice in self._choices.values())
-        asked = self._request
-        return early.with_(
-            input_tokens=early.input_tokens or count_messages(asked.messages, asked.model, params=asked.params),
-            output_tokens=max(early.output_tokens if not text else 0, count_text(text, asked.model)),
-        )
+        ours = counted(self._request, text, input_tokens=early.input_tokens)
+        return early.with_(input_tokens=ours.input_tokens, output_tokens=ours.output_tokens)
+
+
+def counted(request: Request, output: str, *, input_tokens: int = 0) -> Usage:
+    """An estimate, where the provider's own count never came."""
+    read = input_tokens or count_messages(request.messages, request.model, params=request.params)
+    return Usage(input_tokens=read, output_tokens=count_text(output, request.model))
 
 
 def _close(source: Any) -> None:

@@ -15,11 +15,19 @@
     }
     return value;
   };
-  const narrow = (layout) => (window.innerWidth < 640 ? { ...layout, font: { ...layout.font, size: 11 } } : layout);
+  // On a phone the labels above bars stand upright, so that they do not run into each other.
+  const phone = () => window.innerWidth < 640;
+  const upright = (trace) => (phone() && trace.textposition === "outside" ? { ...trace, textangle: -90 } : trace);
+  const narrow = (layout, labelled) => {
+    if (!phone()) return layout;
+    const margin = labelled ? { ...layout.margin, t: 72 } : layout.margin;
+    return { ...layout, margin, font: { ...layout.font, size: 11 } };
+  };
   const draw = () => {
     for (const [id, figure] of Object.entries(charts)) {
       const { data, layout } = coloured(figure);
-      Plotly.react("plot-" + id, data, narrow(layout), calm);
+      const labelled = data.some((trace) => trace.textposition === "outside");
+      Plotly.react("plot-" + id, data.map(upright), narrow(layout, labelled), calm);
     }
   };
   draw();

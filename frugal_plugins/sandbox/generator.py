@@ -16,6 +16,7 @@ _BETWEEN_SENTENCES = re.compile(r"(?<=[.!?])\s+|\n+")
 _YES_NO = re.compile(
     r"^(?:is|are|was|were|do|does|did|can|could|will|would|should|has|have|had|may|might|am|must|shall)\b[^?]*\?", re.IGNORECASE
 )
+_ASKED_FOR_A_VERDICT = re.compile(r"\byes or no\b|\byes/no\b|\btrue or false\b", re.IGNORECASE)
 _SUMMARY = re.compile(r"\b(?:summari[sz]e|summary|tl;?dr)\b", re.IGNORECASE)
 
 _COMMON = words(
@@ -143,7 +144,8 @@ def _text(ask: Ask, dice: Dice) -> str:
     if _SUMMARY.search(question[:400]) or _SUMMARY.search(ask.system_text[:400]):
         return _extract(ask)
     asked = _sentences(question[-2000:])
-    if asked and _YES_NO.match(asked[-1]):
+    verdict = _ASKED_FOR_A_VERDICT.search(question[-2000:]) or _ASKED_FOR_A_VERDICT.search(ask.system_text[:2000])
+    if verdict or (asked and _YES_NO.match(asked[-1])):
         return dice.pick(("Yes, ", "No, ")) + dice.pick(_VERDICTS).format(**_two_topics(_words_of(ask), dice))
     size = dice.below(100)
     sentences = 1 if size < 20 else dice.between(2, 5) if size < 70 else dice.between(6, 12) if size < 94 else dice.between(14, 28)

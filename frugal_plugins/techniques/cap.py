@@ -29,8 +29,8 @@ class Cap:
     limit is asked once more with a larger one (and that cost is booked against this technique), unless what came is
     complete (a verdict, parsable JSON). Stands down: when the caller's own limit is lower, when the kind of work is not
     known or has no budget. Where asking again would cost more than a tight limit can save (a long prompt, or a kind whose
-    repeated calls have cost more than its limit saved), the larger limit is set at once. A stream or several choices cannot be asked again: they get a limit larger still,
-    against runaway answers only.
+    repeated calls have cost more than its limit saved), the larger limit is set at once. A stream or
+    several choices cannot be asked again: they get a limit larger still, against runaway answers only.
 
     Args:
         budgets: output tokens by task.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from threading import Lock
 from typing import Final
@@ -14,7 +15,7 @@ from frugal_plugins.prices import PriceBook
 from frugal_plugins.request import Message, Reply, Request, fingerprint
 from frugal_plugins.sessions import MemorySessions, Session, SessionStore, session_key
 from frugal_plugins.text.facts import unfaithful
-from frugal_plugins.text.recall import Archive, asks_back
+from frugal_plugins.text.recall import Archive, asked_back
 from frugal_plugins.text.summary import summarise
 from frugal_plugins.text.turns import is_user_turn, tokens_of
 from frugal_plugins.text.view import ToolResults, said, stub, summary_message, with_recall
@@ -89,11 +90,12 @@ class History:
         if state.cut > reading.head and state.summary:
             shown.append(summary_message(state.summary, reading.head + 1, state.cut))
         shown.extend(stub(message) for message in messages[start:stubs_end])
-        if self.compact_results:
-            shown.extend(self._results.compacted(messages, reading.digests, stubs_end))
-        else:
-            shown.extend(messages[stubs_end:])
+        shown.extend(self.tail(reading, stubs_end))
         return shown
+
+    def tail(self, reading: Reading, start: int) -> Sequence[Message]:
+        """The messages from `start` on, tool results compacted."""
+        return self._results.compacted(reading.messages, reading.digests, start) if self.compact_results else reading.messages[start:]
 
     def archive(self, reading: Reading, state: State) -> Archive:
         """An index of what is no longer sent word for word."""
@@ -133,7 +135,7 @@ class _Work:
         shown = self.history.view(reading, self.state)
         sizes = self._sizes(shown)
         warm = not self.fresh and now - self.state.at_seconds < self.plan.ttl_seconds and self.state.cold_reads < 2
-        choice = choose(reading, self.state, sizes, self.history.terms, self.plan, warm=warm)
+        choice = choose(reading, self.state, sizes, self.history.terms, self.plan, warm=warm, shown_from=self._shown_from)
         self.expected_read = self.plan.cached(before) if warm and self.state.seen else 0
         if choice.rewrite is not None:
             choice = self._summed_up(choice)
@@ -145,7 +147,7 @@ class _Work:
             choice = Choice(self.state, None, "another worker rewrote this conversation first")
         shown = self.history.view(reading, self.state)
         after = reading.params_tokens + sum(self._tokens(message) for message in shown)
-        shown, recalled = self._recalled(shown, choice.saves if choice.rewrite is None else 0.0, before - after)
+        shown, recalled = self._recalled(shown, before - after)
         action = "compacted" if keep else "kept" if self.state.mark or after < before else "left"
         why = f"{choice.why}{f'; {recalled} tokens quoted back' if recalled else ''}"
         self.ctx.note(self.history.name, action, why, tokens_before=before, tokens_after=after + recalled)
@@ -201,22 +203,21 @@ class _Work:
         from_end = turns[-self.history.terms.keep_turns] if len(turns) >= self.history.terms.keep_turns else self.reading.head
         return max(self.state.cut, from_end)
 
-    def _recalled(self, shown: list[Message], saves: float, saved_tokens: int) -> tuple[list[Message], int]:
-        """Quote back what the question asks for, within half of what this call saves when it has to pay."""
+    def _recalled(self, shown: list[Message], saved_tokens: int) -> tuple[list[Message], int]:
+        """Quote back what the question asks for, within a quarter of what this call saves when it has to pay."""
         reading, history = self.reading, self.history
         if not self.state.mark or not history.recall_tokens or not is_user_turn(reading.messages[-1]):
             return shown, 0
-        budget = history.recall_tokens
-        if history.terms.when == "it_pays":
-            budget = min(budget, int(saved_tokens * self.plan.read / 2 / self.plan.write))
-        question = self.request.last_user_text
+        pays = history.terms.when == "it_pays"
+        budget = min(history.recall_tokens, int(saved_tokens * self.plan.read / 4 / self.plan.write)) if pays else history.recall_tokens
         if budget - _RECALL_FRAME_TOKENS < _LEAST_RECALL_TOKENS:
             return shown, 0
         archive = history.archive(reading, self.state)
-        sent = "\n".join(turn.text for turn in said(shown[reading.head : -1]))
-        if not asks_back(question, archive, sent):
+        sent = [turn.text for turn in said(shown[reading.head : -1])]
+        wanted = asked_back(self.request.last_user_text, archive, sent)
+        if not wanted:
             return shown, 0
-        quotes = archive.find(question, budget - _RECALL_FRAME_TOKENS, already=sent, least=_LEAST_RECALL_SCORE)
+        quotes = archive.find(wanted, budget - _RECALL_FRAME_TOKENS, already="\n".join(sent), least=_LEAST_RECALL_SCORE, nearly=0.5 if pays else 0.3)
         if not quotes:
             return shown, 0
         self.ctx.task(self.request)
@@ -229,6 +230,11 @@ class _Work:
         tail = shown[len(shown) - (len(self.reading.messages) - start) :]
         gone = [0] * (start - self.reading.head)
         return [*self.reading.tokens[: self.reading.head], *gone, *(self._tokens(message) for message in tail)]
+
+    def _shown_from(self, cut: int) -> int:
+        """Tokens of the messages from `cut` on, written as after a rewrite there."""
+        shown = self.history.view(self.reading, replace(self.state, cut=cut, summary=""))
+        return sum(self._tokens(message) for message in shown[self.reading.head :])
 
     def _tokens(self, message: Message) -> int:
         return tokens_of(message, self.request.model)

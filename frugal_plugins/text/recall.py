@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import heapq
 import math
 import re
 from collections import Counter
@@ -20,10 +21,12 @@ _NEIGHBOUR: Final = 0.35
 _LONGEST_CHARS: Final = 400
 _PIECE: Final = re.compile(r"(?<=[,;}\]>])\s*")
 _ASKS: Final = re.compile(
-    r"\?|\b(?:what|which|who|whom|whose|where|when|why|how|remind|recall|remember|again|earlier|before|previous(?:ly)?|told|mentioned|said|"
-    r"same|my|our|list|give|tell|name)\b",
+    r"\?|\b(?:remind|recall|remember|again|earlier|before|previous(?:ly)?|told you|mentioned|said|same as)\b|"
+    r"^\W*(?:what|which|who|whom|whose|where|when|why|how|list|give|tell|name|show)\b",
     re.IGNORECASE,
 )
+_LOOKED_AT: Final = 64
+_MOSTLY_KNOWN: Final = 0.6
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,15 +39,28 @@ class Quote:
     score: float
 
 
+@dataclass(frozen=True, slots=True)
+class _Piece:
+    text: str
+    folded: str
+    words: tuple[str, ...]
+    tokens: int
+
+
 @lru_cache(maxsize=16_384)
-def _pieces(text: str) -> tuple[tuple[str, tuple[str, ...]], ...]:
+def _pieces(text: str) -> tuple[_Piece, ...]:
     found = []
     for sentence in sentences(text):
         for part in (sentence,) if len(sentence) <= _LONGEST_CHARS else _short(sentence):
             words = tuple(content_words(part))
             if words:
-                found.append((part, words))
+                found.append(_Piece(part, folded(part), words, count_text(part) + 7))
     return tuple(found)
+
+
+@lru_cache(maxsize=16_384)
+def _words(text: str) -> frozenset[str]:
+    return frozenset(content_words(text))
 
 
 def _short(sentence: str) -> Iterable[str]:
@@ -62,13 +78,13 @@ class Archive:
     """An index of turns. Building it takes a pass over their words; asking it does not."""
 
     def __init__(self, said: Sequence[Said]) -> None:
-        self._rows = [(place, turn.role, text, words) for place, turn in enumerate(said) for text, words in _pieces(turn.text)]
-        self._counts = [Counter(words) for *_, words in self._rows]
+        self._rows = [(place, turn.role, piece) for place, turn in enumerate(said) for piece in _pieces(turn.text)]
+        self._counts = [Counter(piece.words) for *_, piece in self._rows]
         self._with: dict[str, list[int]] = {}
         for row, counts in enumerate(self._counts):
             for word in counts:
                 self._with.setdefault(word, []).append(row)
-        self._mean = sum(len(words) for *_, words in self._rows) / max(1, len(self._rows))
+        self._mean = sum(len(piece.words) for *_, piece in self._rows) / max(1, len(self._rows))
 
     def __len__(self) -> int:
         return len(self._rows)
@@ -77,25 +93,24 @@ class Archive:
         """Whether a stem occurs at all."""
         return word in self._with
 
-    def find(self, question: str, budget_tokens: int, *, already: str = "", least: float = 0.0) -> list[Quote]:
+    def find(self, question: str, budget_tokens: int, *, already: str = "", least: float = 0.0, nearly: float = 0.0) -> list[Quote]:
         """The sentences that answer best, at most `budget_tokens` of them, in the order they were said.
 
         Args:
             already: text that is sent anyway; a sentence that stands there is not quoted again.
             least: sentences that score less are left out.
+            nearly: and those that score less than this share of the best.
         """
         scores = self._scores(question)
         seen, used = folded(already), 0
         chosen: list[Quote] = []
-        for row in sorted(scores, key=lambda row: (-scores[row], -row)):
-            place, role, text, _ = self._rows[row]
-            if scores[row] < least or folded(text) in seen:
+        least = max(least, nearly * max(scores.values(), default=0.0))
+        for row in heapq.nsmallest(_LOOKED_AT, scores, key=lambda row: (-scores[row], -row)):
+            place, role, piece = self._rows[row]
+            if scores[row] < least or used + piece.tokens > budget_tokens or piece.folded in seen:
                 continue
-            cost = count_text(text) + 2
-            if used + cost > budget_tokens:
-                continue
-            used += cost
-            chosen.append(Quote(place, role, text, scores[row]))
+            used += piece.tokens
+            chosen.append(Quote(place, role, piece.text, scores[row]))
         return sorted(chosen, key=lambda quote: quote.place)
 
     def _scores(self, question: str) -> dict[int, float]:
@@ -106,7 +121,7 @@ class Archive:
             rows = self._with.get(word, ())
             rarity = math.log(1 + (total - len(rows) + 0.5) / (len(rows) + 0.5))
             for row in rows:
-                times, length = self._counts[row][word], len(self._rows[row][3])
+                times, length = self._counts[row][word], len(self._rows[row][2].words)
                 weight = rarity * times * (_K1 + 1) / (times + _K1 * (1 - _B + _B * length / self._mean))
                 own[row] = own.get(row, 0.0) + weight
         spread = dict(own)
@@ -117,9 +132,15 @@ class Archive:
         return spread
 
 
-def asks_back(question: str, archive: Archive, sent: str) -> bool:
-    """Whether a question seems to be about something that is no longer sent: it asks, and a word of it is only in the archive."""
-    if not _ASKS.search(question):
-        return False
-    here = set(content_words(sent))
-    return any(archive.knows(word) and word not in here for word in content_words(question))
+def asked_back(question: str, archive: Archive, sent: Iterable[str]) -> str:
+    """The sentences of a message that ask for something said earlier and no longer sent; "" where there are none.
+
+    They ask, most of their words are known from the archive, and at least one of these stands nowhere in what is sent.
+    """
+    asking = [sentence for sentence in sentences(question) if _ASKS.search(sentence)]
+    known = {sentence: {word for word in _words(sentence) if archive.knows(word)} for sentence in asking}
+    missing = set().union(*known.values())
+    for text in sent if missing else ():
+        missing -= _words(text)
+    found = [s for s in asking if known[s] & missing and len(known[s]) >= _MOSTLY_KNOWN * len(_words(s))]
+    return " ".join(found)

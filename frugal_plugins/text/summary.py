@@ -61,7 +61,7 @@ def summarise(said: Sequence[Said], budget_tokens: int, *, known: str = "") -> s
     lines: list[str] = []
     last = ""
     for _, role, unit in sorted(chosen, key=lambda entry: entry[0]):
-        if role == last:
+        if lines and role == last:
             lines[-1] += f" {unit.text}"
         else:
             lines.append(f"{role[:1].upper()}: {unit.text}")

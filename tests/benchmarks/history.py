@@ -75,7 +75,8 @@ def through(technique: History, talk: Talk, cold_percent: int) -> Sent:
     for place, now in zip(talk.calls, times_of(talk, cold_percent), strict=True):
         taken: list[Request] = []
         request = Request(MODEL, talk.messages[:place], session=talk.name)
-        send(request, lambda call, taken=taken: taken.append(call.request) or answer, technique, clock=lambda now=now: now)  # type: ignore[misc]
+        _, ctx = send(request, lambda call, taken=taken: taken.append(call.request) or answer, technique, clock=lambda now=now: now)  # type: ignore[misc]
+        assert not any(decision.action == "stood_down" for decision in ctx.decisions), ctx.decisions
         calls.append((place, now, taken[0].messages))
     return Sent(calls)
 
@@ -149,7 +150,7 @@ def recalled(folder: Path, tokens: int) -> tuple[float, int]:
             answer = Reply({"role": "assistant", "content": "ok"}, MODEL, Usage())
             send(Request(MODEL, talk.messages), lambda call, taken=taken: taken.append(call.request) or answer, technique)  # type: ignore[misc]
             text = folded("\n".join(map(spoken, taken[0].messages)))
-            assert sum(tokens_of(message, MODEL) for message in taken[0].messages) <= tokens + 60
+            assert sum(tokens_of(message, MODEL) for message in taken[0].messages[:-3]) <= tokens + 60, 'over its budget'
             need += 1
             have += any(answer in text for answer in answers)
     return round(have / max(1, need), 4), need

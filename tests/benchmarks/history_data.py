@@ -116,18 +116,29 @@ def _dialogue(row: Mapping[str, Any]) -> Talk:
     return Talk(row["dialogue_id"], tuple(messages), facts)
 
 
+LONG_CALLS = 180
+
+
 def long_chats(folder: Path) -> list[Talk]:
-    """Long chats: what each BFCL user says over all sessions, and SGD dialogues one after the other."""
+    """Chats of about two hundred calls: all BFCL users' sessions in a row, and SGD dialogues one after the other."""
+    remembered = [message for talk in chats(folder) for message in talk.messages[1:]]
+    found = [Talk("memories", (system(), *remembered))] if remembered else []
+    chained: list[Mapping[str, Any]] = []
+    for talk in sgd(folder, 8):
+        chained += talk.messages[1:]
+        if len(chained) >= LONG_CALLS * 2:
+            found.append(Talk(f"dialogues:{len(found)}", (system(), *chained)))
+            chained = []
+    return found
+
+
+def chats(folder: Path) -> list[Talk]:
+    """What each BFCL user says over all sessions, each turn acknowledged."""
     found = []
     for name, said in memories(folder).items():
-        messages: list[Mapping[str, Any]] = [system()]
-        for text in said:
-            messages += [{"role": "user", "content": text}, {"role": "assistant", "content": "Thank you, I have taken a note of all of that."}]
-        found.append(Talk(f"memory:{name}", tuple(messages)))
-    dialogues = sgd(folder, 8)
-    for start in range(0, len(dialogues) - 11, 12):
-        chained = [message for talk in dialogues[start : start + 12] for message in talk.messages[1:]]
-        found.append(Talk(f"chain:{start}", (system(), *chained)))
+        noted = {"role": "assistant", "content": "Thank you, I have taken a note of all of that."}
+        pairs = (({"role": "user", "content": text}, noted) for text in said)
+        found.append(Talk(f"memory:{name}", (system(), *(message for pair in pairs for message in pair))))
     return found
 
 

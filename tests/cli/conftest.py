@@ -51,12 +51,12 @@ class Cli:
 
     runner: CliRunner
 
-    def __call__(self, *words: str, input: str | bytes | None = None) -> Result:
-        return self.runner.invoke(app, words, input=input)
+    def __call__(self, *words: str, given: str | None = None) -> Result:
+        return self.runner.invoke(app, words, input=given)
 
-    def json(self, *words: str, code: int = 0, input: str | bytes | None = None) -> dict[str, Any]:
+    def json(self, *words: str, code: int = 0, given: str | None = None) -> dict[str, Any]:
         """Run with --json; stdout is one object and nothing else."""
-        ran = self(*words, "--json", input=input)
+        ran = self(*words, "--json", given=given)
         assert ran.exit_code == code, ran.stderr + ran.stdout
         found = json.loads(ran.stdout)
         assert isinstance(found, dict)
@@ -74,7 +74,11 @@ def requests(count: int, *, model: str | None = "gpt-4o", start: int = 0) -> lis
     return [
         {
             "custom_id": f"q{number}",
-            "body": {**named, "messages": [{"role": "user", "content": f"Question number {number}: which shelf is it on?"}], "max_tokens": 20},
+            "body": {
+                **named,
+                "messages": [{"role": "user", "content": f"Question number {number}: which shelf is it on?"}],
+                "max_tokens": 20,
+            },
         }
         for number in range(start, start + count)
     ]

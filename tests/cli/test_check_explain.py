@@ -71,7 +71,7 @@ def test_a_file_that_is_no_ledger_is_an_error(cli: Cli, folder: Path) -> None:
 
 
 def explain(cli: Cli, body: dict[str, Any], recipe: str = "recipe.yaml") -> dict[str, Any]:
-    return cli.json("explain", "-", "--recipe", recipe, input=json.dumps(body))
+    return cli.json("explain", "-", "--recipe", recipe, given=json.dumps(body))
 
 
 BODY = {"model": "gpt-4o", "messages": [{"role": "user", "content": "Is Oslo in Norway? Answer yes or no."}]}
@@ -97,7 +97,7 @@ def test_explain_reads_a_line_of_run_with_what_the_caller_declared(cli: Cli) -> 
 
 
 def test_explain_in_words_has_the_reason_and_the_dollars(cli: Cli) -> None:
-    text = cli("explain", "-", "--recipe", "recipe.yaml", input=json.dumps(BODY)).stdout
+    text = cli("explain", "-", "--recipe", "recipe.yaml", given=json.dumps(BODY)).stdout
     assert "yes_no, found by rules" in text
     assert "openai/gpt-4o-mini with max_tokens=40" in text
     assert "yes_no: at most 40 output tokens" in text
@@ -108,7 +108,7 @@ def test_explain_in_words_has_the_reason_and_the_dollars(cli: Cli) -> None:
     [("{", "not JSON"), ("[]", "not an object"), ('{"model": "x"}', "there is no request"), ('{"messages": []}', "at least one message")],
 )
 def test_explain_refuses_what_is_no_request_and_says_what_to_give(cli: Cli, text: str, words: str) -> None:
-    ran = cli("explain", "-", input=text)
+    ran = cli("explain", "-", given=text)
     assert ran.exit_code == 2
     assert words in ran.stderr
     assert "Give one chat completion body" in ran.stderr

@@ -8,9 +8,10 @@ import time
 from collections import Counter
 from pathlib import Path
 
+from frugal_plugins.sandbox import Sandbox
 from tests.cli.conftest import Provider, frugal, read_lines, requests, write_lines
 
-COUNT = 400
+COUNT = 150
 RUN = ("run", "recipe.yaml", "--input", "in.jsonl", "--output", "out.jsonl", "--provider", "live", "--concurrency", "4")
 
 
@@ -53,6 +54,23 @@ def test_ctrl_c_lets_what_is_in_flight_finish_and_the_next_run_pays_nothing_twic
     finished(folder, provider)
     assert delivered(folder) == sorted(f"q{n}" for n in range(COUNT))
     assert set(asked(provider).values()) == {1}
+
+
+def test_a_second_ctrl_c_does_not_wait_and_says_later_what_may_be_paid(folder: Path, provider: Provider) -> None:
+    write_lines(folder / "in.jsonl", requests(10))
+    with Sandbox(latency_seconds=120) as slow:
+        process = frugal(folder, *RUN, url=slow.url)
+        while len(slow.requests()) < 4:
+            assert process.poll() is None, process.communicate()[1]
+            time.sleep(0.01)
+        process.send_signal(signal.SIGINT)
+        assert process.stderr is not None
+        assert "Waiting for 4 requests in flight" in process.stderr.readline()
+        process.send_signal(signal.SIGINT)
+        process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "4 were in flight when the last run was cut off: they may have been paid" in finished(folder, provider)
+    assert delivered(folder) == sorted(f"q{n}" for n in range(10))
 
 
 def test_kill_9_delivers_each_once_and_pays_again_only_what_was_in_flight(folder: Path, provider: Provider) -> None:

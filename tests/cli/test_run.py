@@ -19,7 +19,9 @@ Start = Callable[..., Sandbox]
 
 def test_every_line_is_answered_with_what_the_recipe_did(cli: Cli, folder: Path) -> None:
     lines = requests(3)
-    lines.append({"messages": [{"role": "user", "content": "Is Oslo in Norway? Answer yes or no."}], "model": "gpt-4o", "frugal": {"tenant": "a"}})
+    lines.append(
+        {"messages": [{"role": "user", "content": "Is Oslo in Norway? Answer yes or no."}], "model": "gpt-4o", "frugal": {"tenant": "a"}}
+    )
     write_lines(folder / "in.jsonl", lines)
     said = cli.json(*RUN)
     written = {one["line"]: one for one in read_lines(folder / "out.jsonl")}
@@ -58,7 +60,7 @@ def test_recorded_answers_are_used(cli: Cli, folder: Path) -> None:
 
 def test_requests_come_from_stdin_too_and_a_stream_is_answered_whole(cli: Cli, folder: Path) -> None:
     body = {"messages": [{"role": "user", "content": "hello"}], "stream": True, "stream_options": {"include_usage": True}}
-    cli.json("run", "recipe.yaml", "--input", "-", "--output", "out.jsonl", input=json.dumps(body))
+    cli.json("run", "recipe.yaml", "--input", "-", "--output", "out.jsonl", given=json.dumps(body))
     assert read_lines(folder / "out.jsonl")[0]["response"]["object"] == "chat.completion"
 
 
@@ -184,7 +186,9 @@ def test_a_refused_key_stops_at_once_and_names_the_key(cli: Cli, folder: Path, s
     assert len(sandbox.requests()) <= 3
 
 
-def test_live_without_a_key_names_the_variable_and_sends_nothing(cli: Cli, folder: Path, slow_sandbox: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_live_without_a_key_names_the_variable_and_sends_nothing(
+    cli: Cli, folder: Path, slow_sandbox: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
     sandbox = slow_sandbox()
     monkeypatch.delenv("OPENAI_API_KEY")
     write_lines(folder / "in.jsonl", requests(2))

@@ -35,7 +35,7 @@ async def test_the_ledger_equals_the_invoice_over_a_mixed_run(
         router.batch(list(TEXTS), {**config, "max_concurrency": 2}, return_exceptions=True)
         for text in TEXTS:
             list(router.stream(f"{text} ({task})", config))
-            await router.ainvoke([LONG, HumanMessage(text)], config)
+            await router.ainvoke([LONG, HumanMessage(f"{text} ({task})")], config)
         router.with_structured_output(Order).invoke(f"{task}: 3 chairs", config)
         [chunk async for chunk in router.with_structured_output(Order).astream(f"{task}: 4 chairs", config)]
         router.bind_tools([Order], tool_choice="any").invoke(f"{task}: 5 chairs", config)

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from langchain_openai import ChatOpenAI
 
 from frugal_plugins import Recipe
 from frugal_plugins.langchain import FrugalRouter, runnable
@@ -45,12 +46,10 @@ def test_an_output_schema_gives_a_dict(recipe_of: Callable[..., Recipe], models:
 
 
 def test_flex_is_asked_for_and_booked_as_flex(recipe_of: Callable[..., Recipe], models: dict[str, Any], sandbox: Sandbox) -> None:
-    tiers = {"only": {"models": ["openai/o3-mini"]}}
-    from langchain_openai import ChatOpenAI
-
-    o3 = ChatOpenAI(model="o3-mini", base_url=sandbox.openai_base_url, api_key="k")
+    tiers = {"only": {"models": ["openai/o4-mini"]}}
+    o4 = ChatOpenAI(model="o4-mini", base_url=sandbox.openai_base_url, api_key="k")
     recipe = recipe_of(tiers=tiers, tasks={}, pipeline={"prompt": PROMPT, "lane": "flex"})
-    runnable(recipe, models={"openai/o3-mini": o3}).invoke({"thing": "it"})
+    runnable(recipe, models={"openai/o4-mini": o4}).invoke({"thing": "it"})
     assert bodies(sandbox)[0]["service_tier"] == "flex"
     recipe.close()
     with recipe.ledger.open() as ledger:  # type: ignore[union-attr]

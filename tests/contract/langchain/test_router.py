@@ -92,6 +92,65 @@ def test_a_recipe_without_techniques_changes_no_byte(
     assert third == fourth
 
 
+def test_in_shadow_nothing_changes_but_the_ledger_knows(recipe_of: Callable[..., Recipe], models: dict[str, Any], sandbox: Sandbox) -> None:
+    recipe = recipe_of(mode="shadow", route={}, cap={}, cache={})
+    router = FrugalRouter.from_recipe(recipe, models=models, model="openai/gpt-4o")
+    models["openai/gpt-4o"].invoke("Is it raining?")
+    for _ in range(2):
+        router.invoke("Is it raining?", YES_NO)
+    assert len({request.raw for request in sandbox.requests()}) == 1
+    recipe.close()
+    with recipe.ledger.open() as ledger:  # type: ignore[union-attr]
+        assert {row[0] for row in ledger.execute("SELECT DISTINCT technique FROM decisions WHERE mode = 'shadow'")} == {
+            "cache",
+            "cap",
+            "route",
+        }
+
+
+def test_a_control_group_travels_untouched(router_of: Callable[..., FrugalRouter], sandbox: Sandbox) -> None:
+    router = router_of(control_percent=50, route={}, cap={}, cache={})
+    answers = [router.invoke("Is it raining?", {**YES_NO, "configurable": {"thread_id": str(n)}}) for n in range(20)]
+    untouched = [answer for answer in answers if answer.response_metadata["model_name"].startswith("claude-sonnet-4-5")]
+    assert 0 < len(untouched) < 20
+    assert {answer.response_metadata["frugal"]["cache"] for answer in untouched} == {"bypass"}
+    assert sum(body["model"] == "claude-sonnet-4-5" for body in bodies(sandbox)) == len(untouched)
+
+
+@pytest.mark.parametrize("model", ["openai/gpt-4o", "anthropic/claude-sonnet-4-5"])
+def test_a_stream_that_breaks_raises_what_the_model_raises(
+    recipe_of: Callable[..., Recipe], models: dict[str, Any], sandbox: Sandbox, model: str
+) -> None:
+    recipe = recipe_of(route={}, cap={}, cache={})
+    router = FrugalRouter.from_recipe(recipe, models=models, model=model)
+    raised: list[type[BaseException] | None] = []
+    for stream in (models[model].stream, router.stream):
+        sandbox.faults.add(Fault("disconnect"))
+        with pytest.raises(Exception) as info:  # noqa: PT011
+            list(stream(HARD))
+        raised.append(info.type)
+    assert raised[0] is raised[1]
+    recipe.close()
+    with recipe.ledger.open() as ledger:  # type: ignore[union-attr]
+        assert [row[0] for row in ledger.execute("SELECT outcome FROM requests")] == ["error"]
+
+
+def test_cache_marks_for_anthropic_do_not_reach_openai(router_of: Callable[..., FrugalRouter], sandbox: Sandbox) -> None:
+    marked = SystemMessage([{"type": "text", "text": "Be brief.", "cache_control": {"type": "ephemeral"}}])
+    for task in ("yes_no", "support_reply"):
+        router_of(route={}).invoke([marked, HumanMessage("Is it late?")], {"metadata": {"frugal": {"task": task}}})
+    to_openai, to_anthropic = bodies(sandbox)
+    assert to_openai["messages"][0]["content"] == [{"type": "text", "text": "Be brief."}]
+    assert "cache_control" in to_anthropic["system"][0]
+    assert "cache_control" in marked.content[0]
+
+
+async def test_streaming_may_be_disabled(router_of: Callable[..., FrugalRouter], sandbox: Sandbox) -> None:
+    router = router_of().model_copy(update={"disable_streaming": True})
+    assert len(list(router.stream(HARD))) == len([chunk async for chunk in router.astream(HARD)]) == 1
+    assert not any(body.get("stream") for body in bodies(sandbox))
+
+
 def test_tokens_are_counted_once(router_of: Callable[..., FrugalRouter], sandbox: Sandbox) -> None:
     router = router_of(route={}, cap={})
     with get_usage_metadata_callback() as counted:
@@ -199,6 +258,14 @@ def test_a_models_own_limit_is_the_callers_limit(recipe_of: Callable[..., Recipe
     router = FrugalRouter.from_recipe(recipe, models={"openai/gpt-4o-mini": tier})
     router.invoke("Say something long.", YES_NO)
     assert [body["max_completion_tokens"] for body in bodies(sandbox)] == [3]
+
+
+def test_a_second_try_stays_within_the_models_own_limit(recipe_of: Callable[..., Recipe], sandbox: Sandbox) -> None:
+    sandbox.provider.book.add({"user": "Is it open?", "outputs": {"*": "Well, that depends on the day of the week you mean."}})
+    tier = ChatOpenAI(model="gpt-4o-mini", base_url=sandbox.openai_base_url, api_key="k", max_tokens=20)
+    router = FrugalRouter.from_recipe(recipe_of(route={}, cap={}), models={"openai/gpt-4o-mini": tier})
+    router.invoke("Is it open?", YES_NO)
+    assert [body["max_completion_tokens"] for body in bodies(sandbox)] == [5, 20]
 
 
 def test_an_answer_cut_by_our_limit_is_asked_again(router_of: Callable[..., FrugalRouter], sandbox: Sandbox) -> None:

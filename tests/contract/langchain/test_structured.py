@@ -7,6 +7,7 @@ from typing import Any
 
 import openai
 import pytest
+from langchain_core.exceptions import OutputParserException
 from langchain_core.messages import AIMessage, HumanMessage, ToolMessage
 from langchain_core.prompts import ChatPromptTemplate
 from langchain_core.tools import tool
@@ -153,6 +154,15 @@ def test_objects_are_cached(router_of: Callable[..., FrugalRouter], sandbox: San
         first = chain.invoke(ASKED, config)
         assert chain.invoke(ASKED, config) == first
         assert list(chain.stream(ASKED, config)) == [first]
+    assert len(sandbox.requests()) == 2
+
+
+def test_an_answer_that_is_not_the_object_is_not_served_again(router_of: Callable[..., FrugalRouter], sandbox: Sandbox) -> None:
+    sandbox.provider.book.add({"user": "As JSON, please.", "outputs": {"*": '{"item": "chair"}'}})
+    chain = router_of(cache={}, model="openai/gpt-4o").with_structured_output(Order, method="json_mode")
+    for _ in range(2):
+        with pytest.raises(OutputParserException):
+            chain.invoke("As JSON, please.")
     assert len(sandbox.requests()) == 2
 
 

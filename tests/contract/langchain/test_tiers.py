@@ -134,10 +134,15 @@ def test_sets_of_models_that_answer_alike_are_the_same_set(recipe_of: Callable[.
     def tiers(**how: Any) -> Tiers:
         return Tiers(recipe_of(), {"anthropic/claude-haiku-4-5": ChatAnthropic(model_name="claude-haiku-4-5", api_key="k", **how)}, {})
 
-    assert tiers().fingerprint() == tiers().fingerprint()
-    assert tiers().fingerprint() != tiers(temperature=0.5).fingerprint()
+    assert tiers().fingerprint == tiers().fingerprint
+    assert tiers().fingerprint != tiers(temperature=0.5).fingerprint
 
 
 def test_every_error_of_this_room_says_what_to_do(recipe_of: Callable[..., Recipe]) -> None:
     with pytest.raises(FrugalError, match="models="):
         Tiers(recipe_of(), {}, {}).model("openai/gpt-4o")
+
+
+def test_a_bound_model_is_refused_since_its_arguments_would_be_lost(recipe_of: Callable[..., Recipe], models: dict[str, Any]) -> None:
+    with pytest.raises(FrugalError, match="bind arguments on the router"):
+        FrugalRouter.from_recipe(recipe_of(), models={"openai/gpt-4o": models["openai/gpt-4o"].bind(temperature=0)})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -34,8 +35,22 @@ def test_a_model_is_asked_for_under_its_configured_name() -> None:
 
 
 def test_another_teams_deployment_is_not_there() -> None:
-    assert Configured(DEPLOYMENTS, team_id="t-1").name_for("openai/o3") is None
-    assert Configured(DEPLOYMENTS, team_id="t-2").name_for("openai/o3") == "theirs"
+    router = SimpleNamespace(model_list=DEPLOYMENTS)
+    assert Configured.of(router, team_id="t-1").name_for("openai/o3") is None
+    assert Configured.of(router, team_id="t-2").name_for("openai/o3") == "theirs"
+
+
+def test_wildcards_aliases_and_the_owners_limit() -> None:
+    listed = [
+        {"model_name": "openai/*", "litellm_params": {"model": "openai/*"}},
+        {"model_name": "short", "litellm_params": {"model": "anthropic/claude-haiku-4-5", "max_tokens": 50}},
+    ]
+    configured = Configured.of(SimpleNamespace(model_list=listed, model_group_alias={"brief": "short", "terse": {"model": "short"}}))
+    assert configured.name_for("openai/gpt-4o-mini") == "openai/gpt-4o-mini"
+    assert configured.name_for("gpt-4o-mini") is None
+    assert configured.model_behind("brief") == configured.model_behind("terse") == "anthropic/claude-haiku-4-5"
+    assert configured.limit_behind("terse") == 50
+    assert configured.limit_behind("openai/gpt-4o") is None
 
 
 @pytest.mark.parametrize(

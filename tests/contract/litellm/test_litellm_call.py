@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING, Any
 
 import litellm
 import pytest
-from conftest import MakeRecipe, booked_picousd, invoiced_picousd, rows, user
 
 from frugal_plugins import Reply, Request
 from frugal_plugins.errors import InputError
 from frugal_plugins.litellm import acomplete, complete, install, request_of
 from frugal_plugins.litellm.call import fill
+from tests.contract.litellm.conftest import MakeRecipe, booked_picousd, invoiced_picousd, rows, user
 
 if TYPE_CHECKING:
     from frugal_plugins.sandbox import Sandbox
@@ -96,7 +96,7 @@ def test_the_kill_switch_leaves_a_plain_call(
 def test_what_is_missing_is_named(make_recipe: MakeRecipe) -> None:
     with pytest.raises(InputError, match="variable 'thing'"):
         complete(make_recipe(pipeline={"prompt": "Is {thing} wet?"}), {"other": 1})
-    with pytest.raises(InputError, match="no pipeline.prompt"):
+    with pytest.raises(InputError, match=r"no pipeline\.prompt"):
         complete(make_recipe())
     with pytest.raises(InputError, match="stream"):
         complete(make_recipe(), messages=user("Hello"), stream=True)

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import gc
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import litellm
 import pytest
-from conftest import MakeRecipe, booked_picousd, invoiced_picousd, rows, user
 
 from frugal_plugins.litellm import install, uninstall
 from frugal_plugins.sandbox import Fault, Sandbox
+from tests.contract.litellm.conftest import MakeRecipe, booked_picousd, invoiced_picousd, rows, user
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -36,7 +37,9 @@ def shape(chunks: list[Any]) -> list[Any]:
 
 
 @pytest.mark.parametrize("options", [{}, USAGE], ids=["not asked for usage", "asked for usage"])
-async def test_the_caller_sees_the_chunks_he_would_have_seen(options: dict[str, Any], openai: dict[str, Any], make_recipe: MakeRecipe) -> None:
+async def test_the_caller_sees_the_chunks_he_would_have_seen(
+    options: dict[str, Any], openai: dict[str, Any], make_recipe: MakeRecipe
+) -> None:
     asked = {"model": "gpt-4o", "messages": user("Tell me about tides."), "stream": True, **options, **openai}
     plain = list(litellm.completion(**asked))
     install(make_recipe(cache="off"))
@@ -59,7 +62,9 @@ def test_it_is_liteLLMs_stream_to_those_who_ask(openai: dict[str, Any], make_rec
 
 
 @pytest.mark.parametrize("options", [{}, USAGE], ids=["not asked for usage", "asked for usage"])
-async def test_a_hit_is_replayed_as_chunks(options: dict[str, Any], sandbox: Sandbox, openai: dict[str, Any], make_recipe: MakeRecipe) -> None:
+async def test_a_hit_is_replayed_as_chunks(
+    options: dict[str, Any], sandbox: Sandbox, openai: dict[str, Any], make_recipe: MakeRecipe
+) -> None:
     recipe = install(make_recipe())
     asked = {"model": "gpt-4o", "messages": user("Tell me about tides."), **openai}
     first = litellm.completion(**asked)
@@ -90,13 +95,24 @@ def test_a_streamed_answer_is_a_hit_for_the_next(sandbox: Sandbox, openai: dict[
 async def test_tool_calls_and_choices_are_booked(sandbox: Sandbox, openai: dict[str, Any], make_recipe: MakeRecipe) -> None:
     sandbox.provider.book.add({"user": "Where?", "outputs": {"*": {"tool_calls": [{"name": "look_up", "arguments": {"order": "7"}}]}}})
     recipe = install(make_recipe())
-    tool = {"type": "function", "function": {"name": "look_up", "parameters": {"type": "object", "properties": {"order": {"type": "string"}}}}}
+    tool = {
+        "type": "function",
+        "function": {"name": "look_up", "parameters": {"type": "object", "properties": {"order": {"type": "string"}}}},
+    }
     asked = {"model": "gpt-4o", "messages": user("Where?"), "tools": [tool], "stream": True, **openai}
     calls = [c for chunk in litellm.completion(**asked) for c in chunk.choices[0].delta.tool_calls or ()]
     assert "".join(call.function.arguments or "" for call in calls) == '{"order":"7"}'
     two = [chunk async for chunk in await litellm.acompletion(model="gpt-4o", messages=user("Names"), n=2, stream=True, **openai)]
     assert {choice.index for chunk in two for choice in chunk.choices} == {0, 1}
     assert [row["finish_reason"] for row in rows(recipe)] == ["tool_calls", "stop"]
+    assert booked_picousd(recipe) == invoiced_picousd(sandbox)
+
+
+def test_a_caller_who_wants_no_usage_is_obeyed(sandbox: Sandbox, openai: dict[str, Any], make_recipe: MakeRecipe) -> None:
+    recipe = install(make_recipe())
+    asked = {"model": "gpt-4o", "messages": user("Tell me."), "stream": True, "stream_options": {"include_usage": False}}
+    list(litellm.completion(**asked, **openai))
+    assert sandbox.requests()[0].body.get("stream_options") == {"include_usage": False}
     assert booked_picousd(recipe) == invoiced_picousd(sandbox)
 
 
@@ -157,15 +173,11 @@ async def test_a_stream_cut_by_the_provider_is_never_kept(
     asked = {"model": model, "messages": user("Tell me about tides."), **(openai if model.startswith("openai") else anthropic)}
     for _ in range(2):
         sandbox.faults.add(Fault("truncated_stream"))
-        try:
+        with suppress(litellm.exceptions.APIError):
             list(litellm.completion(**asked, stream=True))
-        except litellm.exceptions.APIError:
-            continue
     sandbox.faults.add(Fault("truncated_stream"))
-    try:
+    with suppress(litellm.exceptions.APIError):
         [_ async for _ in await litellm.acompletion(**asked, stream=True)]
-    except litellm.exceptions.APIError:
-        pass
     assert len(sandbox.requests()) == 3
     assert not {row["finish_reason"] for row in rows(recipe)} & {"stop"}
 

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import litellm
 import pytest
-from conftest import MakeRecipe, rows, user
 
 from frugal_plugins.litellm import install, uninstall
 from frugal_plugins.sandbox import Fault
+from tests.contract.litellm.conftest import MakeRecipe, rows, user
 
 if TYPE_CHECKING:
     from frugal_plugins.sandbox import Sandbox
@@ -25,9 +25,11 @@ BODIES: dict[str, dict[str, Any]] = {
     "tools": {"messages": user("Where is order 7?"), "tools": [TOOL], "tool_choice": "auto", "parallel_tool_calls": False},
     "two": {"messages": user("A name for a boat?"), "n": 2},
     "form": {"messages": user("Give me a JSON object."), "response_format": {"type": "json_object"}, "max_tokens": 50},
-    "system": {"messages": [{"role": "system", "content": "Be brief."}, *user("Hello "), {"role": "assistant", "content": "Hi."}, *user("So?")]},
+    "system": {
+        "messages": [{"role": "system", "content": "Be brief."}, *user("Hello "), {"role": "assistant", "content": "Hi."}, *user("So?")]
+    },
     "parts": {"messages": [{"role": "user", "content": [{"type": "text", "text": "Read this."}]}]},
-    "odd": {"messages": user("caf\u00e9 \u2014 \U0001f600 {\"a\": 1}\n\ttab"), "extra_body": {"store": False}, "logit_bias": {"50256": -100}},
+    "odd": {"messages": user('caf\u00e9 \u2014 \U0001f600 {"a": 1}\n\ttab'), "extra_body": {"store": False}, "logit_bias": {"50256": -100}},
     "metadata": {"messages": user("Who are you?"), "metadata": {"frugal": {"tenant": "acme", "cache": {"no-cache": True}}, "trace": "t-1"}},
     "usage": {"messages": user("Stream it."), "stream": True, "stream_options": {"include_usage": True}},
 }
