@@ -6,7 +6,8 @@ FrugalError                 anything below: catch this one to catch them all
 ├── MissingExtra            a feature needs an optional package that is not installed
 ├── LedgerError             a ledger file cannot be opened or read
 ├── TruncatedOutput         the provider cut a structured answer short; parsing it would give wrong data
-└── NotInvoiced             a provider's invoice and the ledger cannot be compared
+├── NotReachable            a model of a recipe cannot be used from here (a missing key, say)
+└── NotAReply               a technique ended without a Reply; the guard catches it
 
 Errors of the provider or of the host (LiteLLM, LangChain) are never wrapped: they reach the caller as the same object.
 """
@@ -54,5 +55,9 @@ class TruncatedOutput(FrugalError):
     """A structured answer ended at the token limit, so parsing it would give wrong or missing fields."""
 
 
-class NotInvoiced(FrugalError):
-    """A provider's invoice and the ledger cannot be compared."""
+class NotReachable(FrugalError):
+    """A model of a recipe cannot be used from here; the message says what is missing."""
+
+
+class NotAReply(FrugalError):
+    """A technique ended without a Reply; its author must return what `rest` gave or a Reply of its own."""

@@ -12,7 +12,7 @@ from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
-from frugal_plugins.errors import FrugalError
+from frugal_plugins.errors import NotAReply
 from frugal_plugins.request import Reply, Request
 from frugal_plugins.tasks import UNKNOWN, Task, find_task
 from frugal_plugins.usage import Usage
@@ -126,10 +126,6 @@ class Technique(Protocol):
 
     def __call__(self, request: Request, rest: Next, ctx: Context) -> Flow:
         """Travel with one request."""
-
-
-class NotAReply(FrugalError):
-    """A technique ended without a Reply; its author must return what `rest` gave or a Reply of its own."""
 
 
 def ask(request: Request) -> Flow:

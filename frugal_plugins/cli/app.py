@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from frugal_plugins import __version__
-from frugal_plugins.cli.failures import BAD_INPUT, DEBUG, plainly
+from frugal_plugins.cli.failures import DEBUG, plainly
 
 app = typer.Typer(
     name="frugal",
@@ -97,6 +97,7 @@ def run(
     A line is a chat completion body ({"messages": [...], "model": ...}) or {"custom_id": ..., "body": {...}}, with an optional
     "frugal" object (task, tenant, session, team, off). Answers are written in the order they finish, each with its line number.
     Run the same command again to go on where it stopped; nothing that has an answer is paid twice. Streams are answered whole.
+    The sandbox's made-up answers are booked in a ledger of their own (NAME-sandbox.sqlite) and kept in no cache file.
     """
     from frugal_plugins.cli.run_command import Wishes, run_file
 
@@ -186,4 +187,4 @@ def commands() -> dict[str, Any]:
     return {str(one.name or (one.callback.__name__ if one.callback else "")): one for one in app.registered_commands}
 
 
-__all__ = ["BAD_INPUT", "app", "commands"]
+__all__ = ["app", "commands"]

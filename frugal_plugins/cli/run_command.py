@@ -40,7 +40,7 @@ class Wishes:
 
 def run_file(recipe_source: str, source: str, output: Path, wishes: Wishes, *, as_json: bool) -> None:
     """Run a file and leave with 0, 1 (some requests failed or are left), 2 (bad input) or 130 (interrupted)."""
-    recipe = WatchedRecipe.load(recipe_source)
+    recipe = WatchedRecipe.load(recipe_source) if wishes.live else WatchedRecipe.rehearse(recipe_source)
     lines = InputLines(source)
     total = lines.count()
     load_litellm()

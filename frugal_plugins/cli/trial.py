@@ -75,7 +75,7 @@ def run_trial(source: str, items: Sequence[WorkItem], ledger: Path, show: Show) 
     load_litellm()
     clock = VirtualClock(START_UNIX_SECONDS)
     with environment({"FRUGAL_LEDGER": str(ledger), "FRUGAL_OFF": None, "FRUGAL_MODE": None}):
-        recipe = WatchedRecipe.load(source, clock=clock.now)
+        recipe = WatchedRecipe.rehearse(source, clock=clock.now)
         try:
             before = _untouched(recipe, items, show)
             after = _through(recipe, clock, items, before, show)

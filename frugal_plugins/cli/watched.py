@@ -9,12 +9,15 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Final, cast
 
 from frugal_plugins.flow import Context, Flow
 from frugal_plugins.ledger.settle import Entry, Settled, settle
 from frugal_plugins.prices import PriceBook
 from frugal_plugins.recipe.recipe import Recipe
+from frugal_plugins.recipe.settings import parse
+from frugal_plugins.recipe.source import read_recipe
 from frugal_plugins.request import Reply, Request
 from frugal_plugins.told import NOTHING, Told
 
@@ -71,6 +74,23 @@ class WatchedRecipe(Recipe):
     def load(cls, source: str | os.PathLike[str] | Mapping[str, Any], *, clock: Callable[[], float] = time.time) -> WatchedRecipe:
         """`Recipe.load`, for a recipe that is watched."""
         return cast("WatchedRecipe", super().load(source, clock=clock))
+
+    @classmethod
+    def rehearse(cls, source: str, *, clock: Callable[[], float] = time.time) -> WatchedRecipe:
+        """A recipe for made-up answers: its cache stays in memory and its ledger is a file of its own, NAME-sandbox.
+
+        So nothing invented is ever served or reported as real. A ledger named by FRUGAL_LEDGER is used as it is.
+        """
+        loaded = read_recipe(source)
+        settings = parse(loaded)
+        cache, ledger = settings.cache, settings.ledger
+        path = ledger.path
+        if path != "off":
+            path = str(Path(path).with_name(f"{Path(path).stem}-sandbox{Path(path).suffix}"))
+        changes: dict[str, Any] = {"ledger": ledger.model_copy(update={"path": path})}
+        if cache is not None:
+            changes["cache"] = cache.model_copy(update={"path": None})
+        return cls(settings.model_copy(update=changes), path=loaded.path, clock=clock)
 
     def flow(
         self,

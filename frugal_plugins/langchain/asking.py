@@ -74,7 +74,9 @@ class Asking:
         try:
             yield from drivers.stream(self.flow, self.ctx, self._send, self._open, whole.keep)
         except _length_errors() as error:
-            raise self._as_asked(error) from error.__cause__
+            if self.output is None:
+                raise
+            raise TruncatedOutput(CUT) from error
         if whole.reply is not None and isinstance(whole.reply.raw, AIMessage):
             yield as_chunk(self._finished(whole.reply, whole.reply.raw))
         elif whole.reply is not None:
@@ -90,7 +92,9 @@ class Asking:
                 async for chunk in chunks:
                     yield chunk
         except _length_errors() as error:
-            raise self._as_asked(error) from error.__cause__
+            if self.output is None:
+                raise
+            raise TruncatedOutput(CUT) from error
         finally:
             if self._opened is not None:
                 await self._opened.aclose()
@@ -173,12 +177,6 @@ class Asking:
         if data is not None:
             message.additional_kwargs["parsed"] = data
         return self.reply(target, call, message)
-
-    def _as_asked(self, error: Exception) -> Exception:
-        """A cut answer under a schema: our own error where the caller asked us for structured output, else the client's."""
-        if self.output is None:
-            return error
-        return TruncatedOutput(CUT)
 
     def _finished(self, reply: Reply, message: AIMessage) -> AIMessage:
         if self._cut is not None and self._cut[0] is message and self.output is None:

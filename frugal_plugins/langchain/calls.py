@@ -59,5 +59,5 @@ def plain_tool(tool: Any) -> Any:
     """A tool as OpenAI writes it."""
     try:
         return convert_to_openai_tool(tool)
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, KeyError):
         return tool  # a provider's own tool: it goes to that provider as it is

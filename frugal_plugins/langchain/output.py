@@ -73,7 +73,7 @@ class Output:
         message = reply.raw
         if reply.finish in ("length", "closed") or not isinstance(message, AIMessage):
             return reply
-        text, tools = message.text, self.kwargs(model).get("tools") or ()
+        text, tools = str(message.text), self.kwargs(model).get("tools") or ()
         if len(tools) == 1 and len(message.tool_calls) == 1:
             text = canonical(message.tool_calls[0]["args"])
         try:

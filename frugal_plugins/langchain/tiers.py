@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import threading
 from collections.abc import Mapping
@@ -13,7 +14,7 @@ from langchain_core.language_models import BaseChatModel
 from langchain_core.language_models.model_profile import ModelProfile
 from pydantic import SecretStr
 
-from frugal_plugins.errors import FrugalError, MissingExtra
+from frugal_plugins.errors import FrugalError, MissingExtra, NotReachable
 from frugal_plugins.models import capabilities
 from frugal_plugins.prices import bare_name, provider_of
 from frugal_plugins.recipe.recipe import Recipe
@@ -38,10 +39,6 @@ _PROVIDERS: Final = {
     "xai": ("xai", "langchain_xai"),
 }
 _KEYS: Final = ("api_key", "api_base", "base_url")
-
-
-class NotReachable(FrugalError):
-    """A model of the recipe cannot be built here; the message says what is missing."""
 
 
 class Tiers:
@@ -162,6 +159,7 @@ def _build(name: str, kwargs: Mapping[str, Any], *, as_given: bool) -> BaseChatM
     if package and find_spec("langchain") and find_spec(package):
         return _init_chat_model(f"{provider}:{bare_name(name)}", kwargs)
     if find_spec("langchain_litellm"):
+        os.environ.setdefault("LITELLM_LOCAL_MODEL_COST_MAP", "True")  # or importing LiteLLM asks the network for its price list
         model: BaseChatModel = import_module("langchain_litellm").ChatLiteLLM(model=name, **kwargs)
         return model
     raise MissingExtra((package or "langchain-litellm").replace("_", "-"), "langchain")

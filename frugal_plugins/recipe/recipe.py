@@ -153,6 +153,7 @@ class Recipe:
             baseline = self._baseline_tier.name
             steps.append((Route(self.tiers, tasks, baseline, self.own_names, self.prices, route.sticky), self._mode(route.mode)))
         if cap is not None:
+            steps.append((_Named(self), "on"))
             budgets = {name: task.output_tokens for name, task in self.settings.tasks.items() if task.output_tokens is not None}
             steps.append((Cap(budgets, cap.reasoning_tokens, cap.retry_factor), self._mode(cap.mode)))
         return [(step, mode) for step, mode in steps if mode != "off"]
@@ -180,6 +181,23 @@ class Recipe:
             return False
         drawn = hashlib.sha256((request.session or ctx.id).encode()).digest()
         return int.from_bytes(drawn[:4]) / 2**32 < share / 100
+
+
+class _Named:
+    """Before limits are set: a request no route has sent anywhere gets the baseline model's name, so that its limits fit."""
+
+    name = "named"
+
+    def __init__(self, recipe: Recipe) -> None:
+        self.recipe = recipe
+
+    def __call__(self, request: Request, rest: Next, ctx: Context) -> Flow:
+        """Put a model's name where the recipe's own stands."""
+        if request.model not in self.recipe.own_names:
+            return (yield from rest(request))
+        model = self.recipe.baseline_model(request)
+        ctx.note(self.name, "set", f"{request.model} stands for {model} here")
+        return (yield from rest(request.with_(model=model)))
 
 
 class _Booking:

@@ -32,8 +32,17 @@
   };
   draw();
   dark.addEventListener("change", draw);
-  window.addEventListener("beforeprint", draw);
-  window.addEventListener("afterprint", draw);
+  // On paper nobody can open a table, so they all are.
+  let closed = [];
+  window.addEventListener("beforeprint", () => {
+    draw();
+    closed = [...document.querySelectorAll("details:not([open])")];
+    closed.forEach((one) => one.setAttribute("open", ""));
+  });
+  window.addEventListener("afterprint", () => {
+    closed.forEach((one) => one.removeAttribute("open"));
+    draw();
+  });
 
   const search = document.getElementById("search");
   if (!search) return;

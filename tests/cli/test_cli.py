@@ -82,7 +82,7 @@ def test_json_is_one_object_on_stdout(cli: Cli, folder: Path, name: str) -> None
         "check": ["check", "recipe.yaml"],
         "explain": ["explain", "one.json", "--recipe", "recipe.yaml"],
         "schema": ["schema"],
-        "report": ["report", "--ledger", "ledger.sqlite"],
+        "report": ["report", "--ledger", "ledger-sandbox.sqlite"],
         "run": run,
     }
     assert cli.json(*words[name])

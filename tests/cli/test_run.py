@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from frugal_plugins.sandbox import Fault, Sandbox
-from tests.cli.conftest import Cli, environment, read_lines, requests, write_lines
+from tests.cli.conftest import RECIPE, Cli, environment, read_lines, requests, write_lines
 
 RUN = ("run", "recipe.yaml", "--input", "in.jsonl", "--output", "out.jsonl")
 Start = Callable[..., Sandbox]
@@ -37,9 +37,17 @@ def test_every_line_is_answered_with_what_the_recipe_did(cli: Cli, folder: Path)
 def test_the_dollars_are_the_ledgers(cli: Cli, folder: Path) -> None:
     write_lines(folder / "in.jsonl", requests(3))
     ran = cli.json(*RUN)
-    report = cli.json("report", "--ledger", "ledger.sqlite")
+    report = cli.json("report", "--ledger", ran["ledger"])
     assert ran["actual_usd"] == report["actual_usd"] > 0
     assert ran["baseline_usd"] == report["baseline_usd"]
+
+
+def test_made_up_answers_touch_neither_the_real_ledger_nor_the_real_cache(cli: Cli, folder: Path) -> None:
+    (folder / "recipe.yaml").write_text(RECIPE.replace("cache: {}", "cache: {path: answers.sqlite}"))
+    write_lines(folder / "in.jsonl", requests(1))
+    assert cli.json(*RUN)["ledger"] == "ledger-sandbox.sqlite"
+    assert not (folder / "ledger.sqlite").exists()
+    assert not (folder / "answers.sqlite").exists()
 
 
 def test_the_same_question_is_answered_from_the_store(cli: Cli, folder: Path) -> None:
@@ -247,7 +255,7 @@ def test_a_locked_ledger_costs_rows_and_never_answers(cli: Cli, folder: Path, mo
     monkeypatch.setattr("frugal_plugins.ledger.file._GIVE_UP_SECONDS", 0.2)
     write_lines(folder / "in.jsonl", requests(2))
     cli.json(*RUN, "--limit", "1")
-    with sqlite3.connect(folder / "ledger.sqlite", isolation_level=None) as other:
+    with sqlite3.connect(folder / "ledger-sandbox.sqlite", isolation_level=None) as other:
         other.execute("BEGIN EXCLUSIVE")
         said = cli.json(*RUN)
         other.execute("ROLLBACK")

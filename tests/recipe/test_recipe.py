@@ -98,6 +98,11 @@ def test_the_recipes_own_name_goes_to_the_baseline_even_without_a_route(tmp_path
         assert calls[0].request.model == "openai/gpt-4o"
 
 
+def test_without_a_route_limits_still_fit_the_model_that_answers(tmp_path: Path) -> None:
+    calls, _, _ = go(recipe(tmp_path, route=None), ask_for(model="test"), Told(task="yes_no"))
+    assert (calls[0].request.model, calls[0].request.params["max_tokens"]) == ("openai/o3-mini", 2005)
+
+
 def test_a_control_share_travels_untouched_and_a_conversation_stays_in_its_group(tmp_path: Path) -> None:
     by = recipe(tmp_path, control_percent=30, cache=None)
     groups = [go(by, ask_for(f"q{n}"), Told(task="yes_no"))[2].group for n in range(400)]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -23,6 +25,11 @@ HARD = "Compare the two proposals and say which risks the board should weigh."
 
 def whole(chunks: list[AIMessageChunk]) -> AIMessageChunk:
     return chunks[0] + chunks[1:]
+
+
+def test_naming_the_room_loads_nothing_of_langchain() -> None:
+    code = "import sys, frugal_plugins.langchain; print([name for name in sys.modules if name.startswith('langchain')])"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == "[]"
 
 
 def test_a_declared_task_goes_to_its_tier_with_its_budget(router_of: Callable[..., FrugalRouter], sandbox: Sandbox) -> None:

@@ -13,9 +13,9 @@ from langchain_litellm import ChatLiteLLM
 from langchain_openai import ChatOpenAI
 
 from frugal_plugins import Recipe
-from frugal_plugins.errors import FrugalError, MissingExtra
+from frugal_plugins.errors import FrugalError, MissingExtra, NotReachable
 from frugal_plugins.langchain import FrugalRouter
-from frugal_plugins.langchain.tiers import NotReachable, Tiers
+from frugal_plugins.langchain.tiers import Tiers
 from frugal_plugins.sandbox import Sandbox
 from tests.contract.langchain.conftest import bodies
 
