@@ -180,7 +180,10 @@ def _guarded(technique: Technique, inner: Next, ctx: Context) -> Next:
                 raise NotAReply(f"{technique.name} returned {type(reply).__name__}; return the Reply that rest() gave.")
         except Exception as error:  # noqa: BLE001 - the one place: a technique may fail in any way, the request must not
             if passing.error is not None:
-                raise passing.error from passing.error.__cause__
+                if passing.reply is None:
+                    raise passing.error from passing.error.__cause__
+                ctx.note(technique.name, "stood_down", f"its further call failed ({type(error).__name__}); the answer it had is returned")
+                return passing.reply
             ctx.note(technique.name, "stood_down", f"its own code raised {type(error).__name__}; the request went on without it")
             if passing.reply is not None:
                 return passing.reply

@@ -116,6 +116,18 @@ def test_a_technique_may_answer_a_provider_error_with_another_call() -> None:
     assert [a.error for a in ctx.attempts] == ["ProviderDown", None]
 
 
+def test_when_a_second_call_fails_the_answer_already_paid_is_returned() -> None:
+    def asks_twice(request: Request, rest: Next, ctx: Context) -> Flow:
+        yield from rest(request)
+        return (yield from rest(request.with_(model="dear")))
+
+    model = FakeModel([reply_with("first"), ProviderDown()])
+    reply, ctx = send(ask_for(), model, Doing(asks_twice))
+    assert reply.text == "first"
+    assert [a.error for a in ctx.attempts] == [None, "ProviderDown"]
+    assert "further call failed" in ctx.decisions[0].why
+
+
 def test_a_failed_helper_call_stands_the_technique_down_and_the_request_still_goes() -> None:
     def summarises(request: Request, rest: Next, ctx: Context) -> Flow:
         yield Call(request, "summarise", technique="history")

@@ -47,10 +47,12 @@ class Ledger:
         self.keep_text = keep_text
         self.lost = 0
         self.written = 0
-        self._queue: queue.Queue[Entry] = queue.Queue(maxsize=queue_rows)
+        self._most = queue_rows
+        # SimpleQueue may be entered again by the same thread: a stream the garbage collector closes books itself in the middle of a put.
+        self._queue: queue.SimpleQueue[Entry | threading.Event] = queue.SimpleQueue()
         self._writer: threading.Thread | None = None
         self._pid = os.getpid()
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         self._closing = threading.Event()
         self._unsaid = 0
         self._connection: sqlite3.Connection | None = None
@@ -60,19 +62,20 @@ class Ledger:
         """Hand a finished request in. Returns at once."""
         if self._writer is None or self._pid != os.getpid() or not self._writer.is_alive():
             self._start()
-        try:
-            self._queue.put_nowait(entry)
-        except queue.Full:
+        if self._queue.qsize() >= self._most:
             self._lose(1, "the queue is full")
+        else:
+            self._queue.put(entry)
 
     def flush(self, timeout_seconds: float = 30.0) -> bool:
         """Wait until all that was recorded is on disk; False when it took longer than that."""
-        until = time.monotonic() + timeout_seconds
-        while self._queue.unfinished_tasks and time.monotonic() < until:
-            if self._writer is None or not self._writer.is_alive():
-                self._start()
-            time.sleep(0.002)
-        return not self._queue.unfinished_tasks
+        if self._writer is None and self._queue.empty():
+            return True
+        if self._writer is None or self._pid != os.getpid() or not self._writer.is_alive():
+            self._start()
+        reached = threading.Event()
+        self._queue.put(reached)
+        return reached.wait(timeout_seconds)
 
     def close(self) -> None:
         """Flush and stop the writer."""
@@ -95,7 +98,7 @@ class Ledger:
     def _start(self) -> None:
         with self._lock:
             if self._pid != os.getpid():  # a fork: the parent's thread and rows stay with the parent
-                self._queue, self._pid, self._writer = queue.Queue(maxsize=self._queue.maxsize), os.getpid(), None
+                self._queue, self._pid, self._writer = queue.SimpleQueue(), os.getpid(), None
                 self._connection = None  # the parent's; closing it here would disturb the parent
             if self._writer is None or not self._writer.is_alive():
                 load_price_list()
@@ -113,20 +116,24 @@ class Ledger:
 
     def _write_until_closed(self) -> None:
         while not (self._closing.is_set() and self._queue.empty()):
+            batch: list[Entry] = []
+            waiting: list[threading.Event] = []
             try:
-                batch = [self._queue.get(timeout=0.2)]
+                self._sort(self._queue.get(timeout=0.2), batch, waiting)
+                while len(batch) < _BATCH:
+                    self._sort(self._queue.get_nowait(), batch, waiting)
             except queue.Empty:
-                continue
-            while len(batch) < _BATCH:
-                try:
-                    batch.append(self._queue.get_nowait())
-                except queue.Empty:
-                    break
-            try:
+                pass
+            if batch:
                 self._store(batch)
-            finally:
-                for _ in batch:
-                    self._queue.task_done()
+            for reached in waiting:
+                reached.set()
+
+    def _sort(self, item: Entry | threading.Event, batch: list[Entry], waiting: list[threading.Event]) -> None:
+        if isinstance(item, threading.Event):
+            waiting.append(item)
+        else:
+            batch.append(item)
 
     def _store(self, batch: list[Entry]) -> None:
         """Write a batch, trying again while the file is locked or full, for a bounded time."""
@@ -137,7 +144,7 @@ class Ledger:
                 self._insert(rows)
             except (sqlite3.Error, LedgerError, OSError) as error:
                 self._disconnect()
-                hopeless = isinstance(error, LedgerError) or time.monotonic() > until or self._queue.full()
+                hopeless = isinstance(error, LedgerError) or time.monotonic() > until or self._queue.qsize() >= self._most
                 if hopeless or self._closing.wait(_RETRY_SECONDS):
                     self._lose(len(batch), f"{self.path} cannot be written: {error}")
                     return

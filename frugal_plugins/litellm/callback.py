@@ -19,6 +19,7 @@ from frugal_plugins.litellm.convert import read_call, reply_of, why
 from frugal_plugins.litellm.delivery import deliver
 from frugal_plugins.litellm.headers import headers_of
 from frugal_plugins.litellm.live import UNDERWAY, Live, marked
+from frugal_plugins.litellm.own_prices import prices_of_deployments
 from frugal_plugins.litellm.sdk import originals
 from frugal_plugins.litellm.stored import response_of
 from frugal_plugins.litellm.streams import OPENED, Reading, counted
@@ -34,7 +35,9 @@ class FrugalCallback(CustomLogger):  # type: ignore[misc]
 
     In the Proxy (`/v1/chat/completions`, streamed or not) everything a recipe has is on: hits cost nothing, requests are
     routed to a configured `model_name` the key may use, answers are capped, answers cut short are asked again through the
-    router, and each request is one row of the ledger. Other endpoints pass through untouched and are not booked.
+    router, and each request is one row of the ledger. Other endpoints pass through untouched and are not booked. The
+    recipe's own name works as a model; a key with a list of models must have it there, so give it a `model_name` in the
+    config that points at the baseline model.
 
     Without the Proxy, LiteLLM's hooks reach `acompletion` only: hits, caps and the ledger work there; named models are never
     replaced, and the recipe's own name means its baseline model. Each attempt of a Router is a request of its own. The
@@ -226,7 +229,8 @@ def _begin_in_proxy(recipe: Recipe, key: Any, user: Any, data: dict[str, Any]) -
     def own_limit(candidate: str) -> int | None:
         return configured.limit_behind(name if candidate == model else configured.name_for(candidate))
 
-    flow, ctx = asked.start(recipe, host="litellm-proxy", reachable=reachable, own_limit=own_limit)
+    prices = prices_of_deployments(recipe.prices, configured.deployments)
+    flow, ctx = asked.start(recipe, host="litellm-proxy", reachable=reachable, own_limit=own_limit, prices=prices)
     return Live(recipe, asked, Run(flow, ctx), name_for=configured.name_for, asked_name=name)
 
 

@@ -8,6 +8,7 @@ from functools import lru_cache
 from typing import Any, Final
 
 from frugal_plugins.flow import Call, Context, Decision, Flow
+from frugal_plugins.litellm.own_prices import prices_of_call
 from frugal_plugins.litellm.reach import CONNECTION, reachable_for
 from frugal_plugins.recipe.recipe import Recipe
 from frugal_plugins.request import Endpoint, Lane, Message, Reply, Request, fingerprint
@@ -81,6 +82,7 @@ class Asked:
         """Send the request on its way through the recipe; `known` sets further fields of the context."""
         home = recipe.baseline_model(self.request)
         may_reach = reachable or reachable_for(self.kwargs, self.request.model, home)
+        known.setdefault("prices", prices_of_call(recipe.prices, self.request.model, self.kwargs))
         return recipe.flow(self.request, told=self.told, host=host, reachable=may_reach, **known)
 
 

@@ -41,8 +41,9 @@ def install(recipe: Recipe | str | os.PathLike[str] | Mapping[str, Any]) -> Reci
     """Send `litellm.completion` and `litellm.acompletion`, streamed or not, through a recipe.
 
     `recipe` is a Recipe, a path, the name of a shipped recipe, or a dict; the loaded Recipe is returned. Installing again
-    replaces the recipe. Code that did `from litellm import completion` before keeps LiteLLM's own function. Raises
-    RecipeError when the recipe cannot be used.
+    replaces the recipe. Code that did `from litellm import completion` before keeps LiteLLM's own function. A stored answer
+    never reaches LiteLLM, so its logging callbacks do not hear of it; the ledger does. Raises RecipeError when the recipe
+    cannot be used.
     """
     loaded = recipe if isinstance(recipe, Recipe) else Recipe.load(recipe)
     with _lock:

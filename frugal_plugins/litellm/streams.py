@@ -205,7 +205,9 @@ class _Delegating(CustomStreamWrapper):  # type: ignore[misc]
         self._source = source
         if source is None:
             self.__dict__.update(stored)
-        self._hidden_params = {**hidden_params(source), **hidden}
+        beside = hidden_params(source)
+        self._hidden_params = beside if isinstance(beside, dict) else {}
+        self._hidden_params.update(hidden)
 
     def __getattr__(self, name: str) -> Any:
         source = self.__dict__.get("_source")

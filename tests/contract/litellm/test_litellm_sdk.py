@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING, Any
 
 import litellm
@@ -184,7 +185,8 @@ async def test_a_router_keeps_its_deployment_and_is_booked_once(sandbox: Sandbox
     assert booked_picousd(recipe) == invoiced_picousd(sandbox)
 
 
-def test_fallbacks_of_liteLLM_are_one_request(sandbox: Sandbox, openai: dict[str, Any], make_recipe: MakeRecipe) -> None:
+async def test_fallbacks_of_liteLLM_are_one_request(sandbox: Sandbox, openai: dict[str, Any], make_recipe: MakeRecipe) -> None:
+    """Blocking calls in async code: LiteLLM then makes the attempts from a thread of its own."""
     recipe = install(make_recipe(route="off", cap="off"))
     sandbox.faults.add(Fault("server_error", model="gpt-4o"))
     answer = litellm.completion(model="openai/gpt-4o", messages=user("Hello"), fallbacks=["openai/gpt-4o-mini"], **openai)
@@ -192,3 +194,31 @@ def test_fallbacks_of_liteLLM_are_one_request(sandbox: Sandbox, openai: dict[str
     assert [row["outcome"] for row in rows(recipe)] == ["answered"]
     assert b"inside" not in b"".join(request.raw for request in sandbox.requests())
     assert booked_picousd(recipe) == invoiced_picousd(sandbox)
+
+
+def test_what_a_provider_of_ones_own_asks_inside_belongs_to_the_call(
+    monkeypatch: pytest.MonkeyPatch, sandbox: Sandbox, openai: dict[str, Any], make_recipe: MakeRecipe
+) -> None:
+    class Inner(litellm.CustomLLM):  # type: ignore[misc, name-defined]
+        def completion(self, *args: Any, messages: Any, **kwargs: Any) -> Any:
+            return litellm.completion(model="gpt-4o", messages=messages, **openai)
+
+    monkeypatch.setattr(litellm, "custom_provider_map", [{"provider": "mine", "custom_handler": Inner()}])
+    recipe = install(make_recipe())
+    assert litellm.completion(model="mine/own", messages=user("Is it, yes or no?")).choices[0].message.content
+    assert [row["model_asked"] for row in rows(recipe)] == ["mine/own"]
+    assert sent_models(sandbox) == ["gpt-4o"]
+
+
+async def test_hits_of_liteLLMs_own_cache_cost_nothing(sandbox: Sandbox, openai: dict[str, Any], make_recipe: MakeRecipe) -> None:
+    litellm.cache = litellm.Cache(type="local")
+    recipe = install(make_recipe(cache="off"))
+    for _ in range(2):
+        litellm.completion(model="gpt-4o", messages=user("Tell me."), **openai)
+        await litellm.acompletion(model="gpt-4o", messages=user("Tell me more."), **openai)
+        assert list(litellm.completion(model="gpt-4o", messages=user("Stream me."), stream=True, **openai))
+        await asyncio.sleep(0.1)  # LiteLLM keeps answers in tasks of their own
+    assert len(sandbox.requests()) == 3
+    assert len(rows(recipe)) == 6
+    assert booked_picousd(recipe) == invoiced_picousd(sandbox)
+    assert {row["saved"] for row in rows(recipe, "SELECT baseline_picousd - actual_picousd AS saved FROM requests")} == {0}
