@@ -22,6 +22,7 @@ _log = logging.getLogger("frugal_plugins.ledger")
 
 _BATCH: Final = 500
 _ENOUGH_SEEN: Final = 10
+_LINGER_SECONDS: Final = 0.1
 _RETRY_SECONDS: Final = 0.25
 _GIVE_UP_SECONDS: Final = 10.0
 
@@ -54,6 +55,7 @@ class Ledger:
         self._pid = os.getpid()
         self._lock = threading.RLock()
         self._closing = threading.Event()
+        self._hurry = threading.Event()
         self._unsaid = 0
         self._connection: sqlite3.Connection | None = None
         self._usual: dict[str, tuple[int, int]] = {}
@@ -75,12 +77,14 @@ class Ledger:
             self._start()
         reached = threading.Event()
         self._queue.put(reached)
+        self._hurry.set()
         return reached.wait(timeout_seconds)
 
     def close(self) -> None:
         """Flush and stop the writer."""
         self.flush()
         self._closing.set()
+        self._hurry.set()
         writer = self._writer
         if writer is not None and writer is not threading.current_thread():
             writer.join(timeout=5.0)
@@ -119,7 +123,9 @@ class Ledger:
             batch: list[Entry] = []
             waiting: list[threading.Event] = []
             try:
-                self._sort(self._queue.get(timeout=0.2), batch, waiting)
+                self._sort(self._queue.get(timeout=0.5), batch, waiting)
+                self._hurry.wait(_LINGER_SECONDS)  # a short wait makes one transaction of many requests
+                self._hurry.clear()
                 while len(batch) < _BATCH:
                     self._sort(self._queue.get_nowait(), batch, waiting)
             except queue.Empty:

@@ -107,12 +107,21 @@ def _settle_answer(entry: Entry, paid: tuple[Paid, ...], actual: Decimal | None,
     if last is None or actual is None or last.usd is None:
         return Settled(outcome, paid, actual, None, "unpriced", {})
     uncut = _uncut(entry, last)
+    rewritten = _before_rewriting(entry, uncut)
+    whole = rewritten[-1][1] if rewritten else uncut
     known = entry.ctx.baseline_usage
-    baseline = _price(entry, entry.baseline_model, known or _as_if_at(entry.baseline_model, last.model, uncut))
-    there = _price(entry, last.model, uncut, lane=_lane(last.attempt))
-    if baseline is None or there is None:
+    baseline = _price(entry, entry.baseline_model, known or _as_if_at(entry.baseline_model, last.model, whole))
+    there = _price(entry, last.model, whole, lane=_lane(last.attempt))
+    short = _price(entry, last.model, uncut, lane=_lane(last.attempt))
+    if baseline is None or there is None or short is None:
         return Settled(outcome, paid, actual, None, "unpriced", {})
-    saved = {"route": baseline - there, "cap": there - last.usd}
+    saved = {"route": baseline - there, "cap": short - last.usd}
+    current = uncut
+    for technique, before in rewritten:
+        saved[technique] = (_price(entry, last.model, before, lane=_lane(last.attempt)) or short) - (
+            _price(entry, last.model, current, lane=_lane(last.attempt)) or short
+        )
+        current = before
     for extra in paid:
         if extra is not last and extra.usd:
             blamed = extra.attempt.replaced_by or extra.attempt.call.technique or "route"
@@ -132,6 +141,30 @@ def _uncut(entry: Entry, last: Paid) -> Usage:
     known = entry.ctx.baseline_usage
     usual = float(known.output_tokens) if known else entry.usual_output(entry.ctx.task(entry.request).name)
     return last.usage if usual is None else last.usage.with_(output_tokens=max(last.usage.output_tokens, round(usual)))
+
+
+def _before_rewriting(entry: Entry, usage: Usage) -> list[tuple[str, Usage]]:
+    """What would have been read without each technique that rewrites the prompt, from the innermost outwards.
+
+    Without our breakpoints nothing would have been cached where the provider wants them. Text that was taken out is counted
+    as if the provider had read it from its cache, the cheapest it can have been, so that no saving is claimed that a warm
+    cache would have made too.
+    """
+    found: list[tuple[str, Usage]] = []
+    decisions = [decision for decision in entry.ctx.decisions if decision.mode == "on"]
+    if any(d.technique == "prompt_cache" and d.action == "marked" for d in decisions):
+        usage = usage.with_(cache_read_tokens=0, cache_write_5m_tokens=0, cache_write_1h_tokens=0)
+        found.append(("prompt_cache", usage))
+    for technique in ("shorten", "history"):
+        taken = sum(
+            (d.tokens_before or 0) - (d.tokens_after or 0) for d in decisions if d.technique == technique and d.tokens_after is not None
+        )
+        if taken:
+            more = max(taken, -usage.uncached_input_tokens)
+            cached = more if more > 0 and usage.cache_read_tokens else 0
+            usage = usage.with_(input_tokens=usage.input_tokens + more, cache_read_tokens=usage.cache_read_tokens + cached)
+            found.append((technique, usage))
+    return found
 
 
 def _as_if_at(model: str, answered_by: str, usage: Usage) -> Usage:

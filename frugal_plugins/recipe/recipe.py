@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Final, cast
 
 from frugal_plugins.answers import AnswerFile, AnswerStore, MemoryAnswers
+from frugal_plugins.compaction import Terms
 from frugal_plugins.errors import RecipeError
 from frugal_plugins.flow import Call, Context, Flow, Mode, Next, Technique, compose
 from frugal_plugins.ledger.file import Ledger
@@ -21,10 +22,15 @@ from frugal_plugins.prices import PriceBook, load_price_list, own_rates
 from frugal_plugins.recipe.explain import Explanation, explain
 from frugal_plugins.recipe.settings import RecipeSettings, parse
 from frugal_plugins.recipe.source import read_recipe
+from frugal_plugins.recipe.technique_settings import HistorySettings
 from frugal_plugins.request import Reply, Request
+from frugal_plugins.sessions import MemorySessions, SessionFile
 from frugal_plugins.techniques.cache import Cache
 from frugal_plugins.techniques.cap import Cap
+from frugal_plugins.techniques.history import History
+from frugal_plugins.techniques.prompt_cache import PromptCache
 from frugal_plugins.techniques.route import Route, Tier
+from frugal_plugins.techniques.shorten import Shorten
 from frugal_plugins.told import NOTHING, Told
 
 _MODES: Final = ("off", "shadow", "on")
@@ -144,10 +150,15 @@ class Recipe:
 
     def _steps(self) -> list[tuple[Technique, Mode]]:
         cache, route, cap = self.settings.cache, self.settings.route, self.settings.cap
+        shorten, prompt_cache = self.settings.shorten, self.settings.prompt_cache
         steps: list[tuple[Technique, Mode]] = []
         if cache is not None:
             technique: Technique = Cache(self.answers, self.name, tuple(cache.scope), cache.ttl_seconds, cache.match, cache.max_temperature)
             steps.append((technique, self._mode(cache.mode)))
+        if self.settings.history is not None:
+            steps.append((self._history(self.settings.history), self._mode(self.settings.history.mode)))
+        if shorten is not None:
+            steps.append((Shorten(self.prices, shorten.level, shorten.schemas, shorten.tools), self._mode(shorten.mode)))
         if route is not None:
             tasks = {name: task.tier for name, task in self.settings.tasks.items()}
             baseline = self._baseline_tier.name
@@ -156,7 +167,22 @@ class Recipe:
             steps.append((_Named(self), "on"))
             budgets = {name: task.output_tokens for name, task in self.settings.tasks.items() if task.output_tokens is not None}
             steps.append((Cap(budgets, cap.reasoning_tokens, cap.retry_factor), self._mode(cap.mode)))
+        if prompt_cache is not None:
+            laid = PromptCache(self.prices, prompt_cache.volatile, prompt_cache.breakpoints, prompt_cache.hour)
+            steps.append((laid, self._mode(prompt_cache.mode)))
         return [(step, mode) for step, mode in steps if mode != "off"]
+
+    def _history(self, wanted: HistorySettings) -> History:
+        tier = next((tier for tier in self.tiers if tier.name == wanted.summarizer), None)
+        return History(
+            terms=Terms(wanted.when, wanted.every_turns, wanted.keep_turns, wanted.summary_tokens),
+            prices=self.prices,
+            store=SessionFile(wanted.path) if wanted.path else MemorySessions(),
+            recall_tokens=wanted.recall_tokens,
+            compact_results=wanted.compact_results,
+            summariser=tier.models[0] if tier else None,
+            marks_come=self.settings.prompt_cache is not None and self._mode(self.settings.prompt_cache.mode) == "on",
+        )
 
     def _mode(self, own: str | None) -> Mode:
         """A technique's own mode, but never more than the recipe's."""

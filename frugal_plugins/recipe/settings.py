@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from decimal import Decimal
-from typing import Any, Final, Literal
+from typing import Any, Final
 
 from pydantic import Field, ValidationError, field_validator, model_validator
 from pydantic.config import JsonDict
@@ -18,11 +18,16 @@ from frugal_plugins.recipe.pipeline_settings import PipelineSettings
 from frugal_plugins.recipe.problems import Problem, as_error, found_by_pydantic
 from frugal_plugins.recipe.source import Loaded
 from frugal_plugins.recipe.strict_yaml import KeyPath
+from frugal_plugins.recipe.technique_settings import (
+    CacheSettings,
+    CapSettings,
+    HistorySettings,
+    PromptCacheSettings,
+    RouteSettings,
+    ShortenSettings,
+)
 
 COMING: Final[Mapping[str, str]] = {
-    "history": "history is not built yet: conversations are sent as they are; remove this section",
-    "shorten": "shorten is not built yet: prompts are sent as they are; remove this section",
-    "prompt_cache": "prompt_cache is not built yet: the provider's own prompt cache works as it does without a recipe; remove this section",
     "batch": "batch is not built yet: every request is answered in real time; remove this section",
     "route.keep_quality_percent": "the router that learns is not built yet: tasks decide the tier; remove this key",
     "cache.similarity": "the cache by meaning is not built yet: 'match' is exact or canonical; remove this key",
@@ -34,6 +39,9 @@ COMING: Final[Mapping[str, str]] = {
 _EMPTY: Final[Mapping[str, str]] = {
     "cache": "is empty; write 'cache: {}' to turn it on with its defaults, or 'cache: off'",
     "route": "is empty; write 'route: {}' to turn it on with its defaults, or 'route: off'",
+    "history": "is empty; write 'history: {}' to turn it on with its defaults, or 'history: off'",
+    "shorten": "is empty; write 'shorten: {}' to turn it on with its defaults, or 'shorten: off'",
+    "prompt_cache": "is empty; write 'prompt_cache: {}' to turn it on with its defaults, or 'prompt_cache: off'",
     "cap": "is empty; write 'cap: {}' to turn it on with its defaults, or 'cap: off'",
     "pipeline": "is empty; write a prompt under it, or remove this key",
     "ledger": "is empty; write 'ledger: {}' for its defaults, or 'ledger: off'",
@@ -78,52 +86,6 @@ class Price(Section):
         return {name.removesuffix("_per_mtok"): usd for name, usd in prices.items()}
 
 
-class _TechniqueSettings(Section):
-    mode: ModeWord = Field(
-        default="on",
-        description="off: not used. shadow: decides and records, changes nothing. on: acts. Never more than the recipe's own mode.",
-    )
-
-
-class CacheSettings(_TechniqueSettings):
-    """Answers a repeated request from the answer it got before. A hit costs nothing."""
-
-    scope: tuple[Literal["tenant", "session", "team", "user"], ...] = Field(
-        default=("tenant",), min_length=1, description="Two requests share an answer only when all of these are the same for both."
-    )
-    ttl_seconds: Whole = Field(default=86_400, ge=1, le=31_536_000, description="How long an answer may be served again, in seconds.")
-    max_entries: Whole = Field(default=10_000, ge=1, le=10_000_000, description="The most answers that are kept.")
-    path: FileName | None = Field(default=None, description="An SQLite file that outlives the process. Without it answers stay in memory.")
-    match: Literal["exact", "canonical"] = Field(
-        default="canonical",
-        description="exact: the very same request. "
-        "canonical: a short last question may also differ in case, spaces, greeting, 'please' and end marks.",
-    )
-    max_temperature: Number | None = Field(
-        default=None, ge=0, le=2, description="Requests hotter than this are neither stored nor served. Without it: no bound."
-    )
-
-
-class RouteSettings(_TechniqueSettings):
-    """Sends each kind of work to the tier that `tasks` names for it. Work that nobody named and no rule recognised stays where it is."""
-
-    sticky: Literal["session", "none"] = Field(
-        default="session",
-        description="session: a conversation stays with its model, whose prompt cache is warm. none: every request is routed anew.",
-    )
-
-
-class CapSettings(_TechniqueSettings):
-    """Bounds the length of an answer by what its kind of work needs (`output_tokens` of its task)."""
-
-    reasoning_tokens: Whole = Field(
-        default=2000, ge=0, le=100_000, description="Added to the budget of models that think before they answer, which counts against it."
-    )
-    retry_factor: Whole = Field(
-        default=4, ge=1, le=16, description="An answer that was cut short is asked once more with this many times the budget. 1: never."
-    )
-
-
 class LedgerSettings(Section):
     """Writes down what was asked, sent, paid and avoided."""
 
@@ -156,12 +118,15 @@ class RecipeSettings(Section):
     )
     prices: Mapping[ModelName, Price] = Field(default_factory=dict, max_length=200, description="Your own prices, by model.")
     cache: CacheSettings | None = Field(default=None, description="Answer repeated requests from memory.")
+    history: HistorySettings | None = Field(default=None, description="Send long conversations shorter, when that is cheaper.")
+    shorten: ShortenSettings | None = Field(default=None, description="Take boilerplate and repetition out of the developer's prompt.")
     route: RouteSettings | None = Field(default=None, description="Send each kind of work to the tier named for it.")
     cap: CapSettings | None = Field(default=None, description="Bound answers by what their kind of work needs.")
+    prompt_cache: PromptCacheSettings | None = Field(default=None, description="Make the most of the provider's prompt cache.")
     ledger: LedgerSettings = Field(default_factory=LedgerSettings, description="Where savings are proved.")
     pipeline: PipelineSettings | None = Field(default=None, description="A whole pipeline, for use without code.")
 
-    @field_validator("cache", "route", "cap", mode="before")
+    @field_validator("cache", "history", "shorten", "route", "cap", "prompt_cache", mode="before")
     @classmethod
     def _technique_in_short(cls, value: Any) -> Any:
         return value if value is None or isinstance(value, Mapping | Section) else {"mode": value}

@@ -36,11 +36,14 @@ class Record:
     after: tuple[str, ...]
     outputs: Mapping[str, Answer]
 
-    def matches(self, ask: Ask) -> bool:
-        """Whether this is the question; the user text is taken as compared already."""
+    def matches(self, ask: Ask, *, exactly: bool = True) -> bool:
+        """Whether this is the question; the user text is taken as compared already.
+
+        Not `exactly`: as many tool results have come in, in whatever words, since what was sent may be a rewritten form.
+        """
         last = ask.last_user
         results = tuple(turn.text for turn in ask.turns[last + 1 :] if turn.role == "tool")
-        if results != self.after:
+        if results != self.after if exactly else len(results) != len(self.after):
             return False
         if self.system_contains and self.system_contains not in ask.system_text:
             return False
@@ -57,7 +60,7 @@ class Record:
 
 
 class AnswerBook:
-    """Recorded exchanges by question. The one with the most conditions wins; among equals, the first."""
+    """Recorded exchanges by question: exact tool results before rewritten ones, then the most conditions, then the first."""
 
     def __init__(self, recorded: Iterable[Recorded] = ()) -> None:
         self._by_user: dict[str, list[Record]] = {}
@@ -73,9 +76,10 @@ class AnswerBook:
 
     def find(self, ask: Ask) -> Answer | None:
         """The recorded answer, or None when nobody recorded this question for this model."""
-        for record in self._by_user.get(ask.user_text, ()):
-            if record.matches(ask):
-                answer = record.answer_for(ask.model)
+        records = self._by_user.get(ask.user_text, ())
+        for exactly in (True, False):
+            for record in records:
+                answer = record.answer_for(ask.model) if record.matches(ask, exactly=exactly) else None
                 if answer is not None:
                     return answer
         return None

@@ -173,6 +173,7 @@ def langchain(url: str, folder: str, blocks: int, calls: int) -> dict[str, float
 
 
 PROXY_MODELS = """
+general_settings: {{master_key: sk-any}}
 model_list:
   - {{model_name: gpt-4o, litellm_params: {{model: openai/gpt-4o, api_base: "{url}/v1", api_key: sk-bench}}}}
   - {{model_name: gpt-4o-mini, litellm_params: {{model: openai/gpt-4o-mini, api_base: "{url}/v1", api_key: sk-bench}}}}
@@ -185,7 +186,14 @@ def proxy(url: str, folder: str, blocks: int, calls: int) -> dict[str, float]:
 
     Path(folder, "alone.yaml").write_text(PROXY_MODELS.format(url=url))
     Path(folder, "with.yaml").write_text(PROXY_MODELS.format(url=url) + 'litellm_settings: {callbacks: ["frugal_plugins.litellm.proxy"]}\n')
-    environment = {**os.environ, "FRUGAL_RECIPE": "support", "FRUGAL_LEDGER": str(Path(folder, "proxy.sqlite")), "PYTHONPATH": str(ROOT)}
+    offline = {f"LITELLM_LOCAL_{name}": "True" for name in ("ANTHROPIC_BETA_HEADERS", "BLOG_POSTS", "POLICY_TEMPLATES")}
+    environment = {
+        **os.environ,
+        **offline,
+        "FRUGAL_RECIPE": "support",
+        "FRUGAL_LEDGER": str(Path(folder, "proxy.sqlite")),
+        "PYTHONPATH": str(ROOT),
+    }
     running = []
     clients = []
     for name in ("alone", "with"):
@@ -200,12 +208,14 @@ def proxy(url: str, folder: str, blocks: int, calls: int) -> dict[str, float]:
             str(port),
         ]
         running.append(
-            subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
+            subprocess.Popen(
+                command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True, cwd=folder
+            )
         )
         clients.append((openai.OpenAI(base_url=f"http://127.0.0.1:{port}/v1", api_key="sk-any"), port))
     try:
         for _, port in clients:
-            wait_for(f"http://127.0.0.1:{port}/health/liveliness", 120)
+            wait_for(f"http://127.0.0.1:{port}/health/liveliness", 240)
 
         def ask(which: int) -> Callable[[int], None]:
             return lambda n: clients[which][0].chat.completions.create(model="gpt-4o", messages=messages(n)) and None  # type: ignore[arg-type]

@@ -1,0 +1,99 @@
+"""What a recipe may say about each technique."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from frugal_plugins.recipe.fields import FileName, Flag, ModeWord, Number, Section, TierName, Whole
+
+
+class TechniqueSettings(Section):
+    """What every technique has."""
+
+    mode: ModeWord = Field(
+        default="on",
+        description="off: not used. shadow: decides and records, changes nothing. on: acts. Never more than the recipe's own mode.",
+    )
+
+
+class CacheSettings(TechniqueSettings):
+    """Answers a repeated request from the answer it got before. A hit costs nothing."""
+
+    scope: tuple[Literal["tenant", "session", "team", "user"], ...] = Field(
+        default=("tenant",), min_length=1, description="Two requests share an answer only when all of these are the same for both."
+    )
+    ttl_seconds: Whole = Field(default=86_400, ge=1, le=31_536_000, description="How long an answer may be served again, in seconds.")
+    max_entries: Whole = Field(default=10_000, ge=1, le=10_000_000, description="The most answers that are kept.")
+    path: FileName | None = Field(default=None, description="An SQLite file that outlives the process. Without it answers stay in memory.")
+    match: Literal["exact", "canonical"] = Field(
+        default="canonical",
+        description="exact: the very same request. "
+        "canonical: a short last question may also differ in case, spaces, greeting, 'please' and end marks.",
+    )
+    max_temperature: Number | None = Field(
+        default=None, ge=0, le=2, description="Requests hotter than this are neither stored nor served. Without it: no bound."
+    )
+
+
+class RouteSettings(TechniqueSettings):
+    """Sends each kind of work to the tier that `tasks` names for it. Work that nobody named and no rule recognised stays where it is."""
+
+    sticky: Literal["session", "none"] = Field(
+        default="session",
+        description="session: a conversation stays with its model, whose prompt cache is warm. none: every request is routed anew.",
+    )
+
+
+class CapSettings(TechniqueSettings):
+    """Bounds the length of an answer by what its kind of work needs (`output_tokens` of its task)."""
+
+    reasoning_tokens: Whole = Field(
+        default=2000, ge=0, le=100_000, description="Added to the budget of models that think before they answer, which counts against it."
+    )
+    retry_factor: Whole = Field(
+        default=4, ge=1, le=16, description="An answer that was cut short is asked once more with this many times the budget. 1: never."
+    )
+
+
+class HistorySettings(TechniqueSettings):
+    """Replaces the beginning of a long conversation by a summary, when that makes the conversation cheaper."""
+
+    when: Literal["it_pays", "always"] = Field(
+        default="it_pays",
+        description="it_pays: only where the price list says a rewrite costs less than going on. always: every 'every_turns' turns.",
+    )
+    every_turns: Whole = Field(default=5, ge=1, le=100, description="For 'always': user turns between two summaries.")
+    keep_turns: Whole = Field(default=2, ge=1, le=50, description="The last user turns that stay word for word.")
+    summary_tokens: Whole = Field(default=400, ge=50, le=8000, description="The most tokens a summary may take.")
+    recall_tokens: Whole = Field(
+        default=300, ge=0, le=8000, description="Earlier messages a question asks back for are quoted at its end, up to this. 0: never."
+    )
+    compact_results: Flag = Field(default=True, description="Write tool results in fewer tokens, without loss.")
+    summarizer: TierName | None = Field(
+        default=None, description="A tier whose first model writes the summaries. Without it sentences are picked locally, free of charge."
+    )
+    path: FileName | None = Field(default=None, description="An SQLite file for conversations. Without it they stay in memory.")
+
+
+class ShortenSettings(TechniqueSettings):
+    """Takes boilerplate, layout and repetition out of the developer's prompt; what users write is never changed."""
+
+    level: Literal["format", "phrases", "sentences"] = Field(
+        default="sentences", description="format: layout only. phrases: also boilerplate. sentences: also what is said twice."
+    )
+    schemas: Literal["response_format", "notation", "off"] = Field(
+        default="response_format", description="A JSON Schema spelled out in a prompt becomes response_format, or a short notation."
+    )
+    tools: Flag = Field(default=True, description="Trim tool descriptions that only repeat names.")
+
+
+class PromptCacheSettings(TechniqueSettings):
+    """Puts what stays the same in front, and marks it for the provider's cache where a mark pays."""
+
+    volatile: Literal["move", "report", "off"] = Field(
+        default="move", description="Clocks, UUIDs and request ids in the prompt: moved to the end, only noted, or left."
+    )
+    breakpoints: Flag = Field(default=True, description="Set Anthropic breakpoints where they pay.")
+    hour: Flag = Field(default=True, description="Allow the one-hour lifetime for breakpoints, where it pays.")
