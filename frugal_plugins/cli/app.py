@@ -10,6 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from frugal_plugins import __version__
+from frugal_plugins.cli.batch_commands import batch_app
 from frugal_plugins.cli.failures import DEBUG, plainly
 
 app = typer.Typer(
@@ -20,6 +21,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+
+app.add_typer(batch_app)
 
 
 class Provider(str, Enum):  # noqa: UP042 - the value is what is typed
@@ -128,6 +131,32 @@ def explain(
     from frugal_plugins.cli.explain_command import explain_request
 
     explain_request(request, recipe, as_json=as_json)
+
+
+@app.command()
+@plainly
+def estimate(
+    logs: Annotated[list[Path] | None, typer.Argument(metavar="[LOGS]...", help="Files of logs or usage reports.")] = None,
+    recipe: Annotated[str | None, typer.Option("--recipe", "-r", metavar="RECIPE", help="What is planned. Without it: fitted.")] = None,
+    html: Annotated[Path | None, typer.Option(metavar="FILE", help="Write one HTML page with plots and sliders.")] = None,
+    write_recipe: Annotated[Path | None, typer.Option(metavar="FILE", help="Write a recipe for this traffic.")] = None,
+    requests_per_month: Annotated[int | None, typer.Option(min=1, metavar="N", help="Instead of logs: requests a month.")] = None,
+    input_tokens: Annotated[int | None, typer.Option(min=1, metavar="N", help="Input tokens of a request, on average.")] = None,
+    output_tokens: Annotated[int | None, typer.Option(min=0, metavar="N", help="Output tokens of an answer, on average.")] = None,
+    model: Annotated[list[str] | None, typer.Option(metavar="NAME[=PERCENT]", help="A model and its share; may be repeated.")] = None,
+    cached_percent: Annotated[float, typer.Option(min=0, max=100, metavar="PERCENT", help="Input the provider's cache serves.")] = 0.0,
+    spill: Annotated[Path | None, typer.Option(metavar="FOLDER", help="Where large logs may spill; else the temporary folder.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Say what LLM calls cost today, where that leaks, and what each technique would save, alone and with the others.
+
+    Reads raw requests and responses, LiteLLM spend logs, OpenAI and Anthropic usage reports, Langfuse and Helicone exports and our
+    own ledgers; the format is recognised. Without logs, give a few numbers, or answer questions on a terminal. Nothing is sent anywhere.
+    """
+    from frugal_plugins.cli.estimate_command import Asked, Files, estimate_spend
+
+    asked = Asked(requests_per_month, input_tokens, output_tokens, tuple(model or ()), cached_percent)
+    estimate_spend(logs or [], recipe, asked, Files(html, write_recipe, spill), as_json=as_json)
 
 
 @app.command()

@@ -50,20 +50,20 @@ def charts(evidence: Evidence) -> list[Chart]:
 def _waterfall(evidence: Evidence) -> Chart:
     summary = evidence.summary
     steps = [(line.technique, line.saved_usd) for line in summary.techniques if line.saved_usd]
-    trace = _steps(summary.baseline_usd, steps, summary.actual_usd)
+    trace = hanging_bars(summary.baseline_usd, steps, summary.actual_usd)
     rows = [
         ("without the recipe", money(summary.baseline_usd), percent(100.0 if summary.baseline_usd else None)),
         *((name, money(-saved), percent(share(-saved, summary.baseline_usd))) for name, saved in steps),
         ("with the recipe", money(summary.actual_usd), percent(share(summary.actual_usd, summary.baseline_usd))),
     ]
     spoken = f"From {money(summary.baseline_usd)} without the recipe to {money(summary.actual_usd)} with it, one step for each technique."
-    layout = _layout(340, yaxis={"tickprefix": "$", "rangemode": "tozero", "automargin": True}, xaxis={"automargin": True})
-    layout["margin"] = {**_MARGIN, "t": 28}
+    drawn = layout(340, yaxis={"tickprefix": "$", "rangemode": "tozero", "automargin": True}, xaxis={"automargin": True})
+    drawn["margin"] = {**_MARGIN, "t": 28}
     columns = ("step", "dollars", "of baseline")
-    return Chart("waterfall", "Where the saving comes from", spoken, {"data": [trace], "layout": layout}, columns, rows)
+    return Chart("waterfall", "Where the saving comes from", spoken, {"data": [trace], "layout": drawn}, columns, rows)
 
 
-def _steps(baseline: Decimal, steps: Sequence[tuple[str, Decimal]], actual: Decimal) -> dict[str, Any]:
+def hanging_bars(baseline: Decimal, steps: Sequence[tuple[str, Decimal]], actual: Decimal) -> dict[str, Any]:
     """Bars that hang where the one before ended."""
     floor, bars = baseline, [("before", Decimal(0), baseline, baseline, _BEFORE)]
     for name, saved in steps:
@@ -108,18 +108,19 @@ def _bars(pairs: Mapping[str, tuple[Decimal, Decimal]], *, sideways: bool) -> di
     """Two bars for each name: without and with the recipe."""
     names = list(pairs)
     data = [
-        _bar("without the recipe", names, (was for was, _ in pairs.values()), _BEFORE, sideways=sideways),
-        _bar("with the recipe", names, (now for _, now in pairs.values()), _AFTER, sideways=sideways),
+        bar("without the recipe", names, (was for was, _ in pairs.values()), _BEFORE, sideways=sideways),
+        bar("with the recipe", names, (now for _, now in pairs.values()), _AFTER, sideways=sideways),
     ]
     legend = {"orientation": "h", "x": 0, "y": 1, "xanchor": "left", "yanchor": "bottom", "traceorder": "normal"}
     dollars = {"tickprefix": "$", "rangemode": "tozero", "automargin": True, "nticks": 6}
     if not sideways:
-        return {"data": data, "layout": _layout(320, yaxis=dollars, xaxis={"automargin": True, "nticks": 10}, legend=legend)}
+        return {"data": data, "layout": layout(320, yaxis=dollars, xaxis={"automargin": True, "nticks": 10}, legend=legend)}
     labels = {"autorange": "reversed", "automargin": True, "type": "category"}
-    return {"data": data, "layout": _layout(90 + 46 * len(names), xaxis=dollars, yaxis=labels, legend=legend)}
+    return {"data": data, "layout": layout(90 + 46 * len(names), xaxis=dollars, yaxis=labels, legend=legend)}
 
 
-def _bar(name: str, names: list[str], costs: Iterable[Decimal], colour: str, *, sideways: bool) -> dict[str, Any]:
+def bar(name: str, names: list[str], costs: Iterable[Decimal], colour: str, *, sideways: bool) -> dict[str, Any]:
+    """One series of bars: names along one axis, dollars along the other."""
     values = list(costs)
     along, across = ("y", "x") if sideways else ("x", "y")
     return {
@@ -134,7 +135,8 @@ def _bar(name: str, names: list[str], costs: Iterable[Decimal], colour: str, *, 
     }
 
 
-def _layout(height: int, **more: Any) -> dict[str, Any]:
+def layout(height: int, **more: Any) -> dict[str, Any]:
+    """How every plot is laid out: quiet, without zoom, in the colours of the page."""
     for axis in ("xaxis", "yaxis"):
         more[axis] = {"gridcolor": "@rule", "zerolinecolor": "@rule", "linecolor": "@rule", "fixedrange": True, **more[axis]}
     layout: dict[str, Any] = {

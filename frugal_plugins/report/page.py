@@ -2,67 +2,21 @@
 
 from __future__ import annotations
 
-import base64
 import datetime as dt
-import hashlib
-import json
 from collections.abc import Iterable
 from html import escape
-from importlib.resources import files
 
-from frugal_plugins.errors import MissingExtra
-from frugal_plugins.report.charts import Chart, charts
+from frugal_plugins.report.charts import charts
 from frugal_plugins.report.evidence import MOST_ROWS, Evidence, Reconciliation, RequestRow, WrongAnswer
+from frugal_plugins.report.shell import box, number_class, page, plot
 from frugal_plugins.report.words import basis_words, exact, money, percent, share, utc
 
 
 def html_page(evidence: Evidence) -> str:
     """The page. Raises MissingExtra when plotly is not installed."""
-    plotly = _plotly_script()
     made = charts(evidence)
-    data = _for_script({chart.id: chart.figure for chart in made})
-    own = _asset("page.js")
-    policy = (
-        "default-src 'none'; base-uri 'none'; form-action 'none'; img-src data: blob:; style-src 'unsafe-inline'; "
-        f"script-src {_source(plotly)} {_source(own)}"
-    )
-    main = [_figures(evidence), _boxes(evidence), *map(_plot, made), _requests(evidence)]
-    body = [_header(evidence), '<main id="content">', *main, "</main>"]
-    return "\n".join(
-        [
-            '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">',
-            f'<meta http-equiv="Content-Security-Policy" content="{policy}">',
-            '<meta name="viewport" content="width=device-width, initial-scale=1">\n<meta name="referrer" content="no-referrer">',
-            f"<title>{escape(evidence.title)}</title>\n<style>\n{_asset('page.css')}</style>\n</head>\n<body>",
-            '<a class="skip" href="#content">Skip to the figures</a>',
-            *body,
-            f"<footer>{_footer(evidence)}</footer>",
-            f'<script type="application/json" id="charts">{data}</script>',
-            f"<script>{plotly}</script>\n<script>{own}</script>\n</body>\n</html>\n",
-        ]
-    )
-
-
-def _plotly_script() -> str:
-    try:
-        from plotly.offline import get_plotlyjs
-    except ImportError as error:
-        raise MissingExtra("plotly", "report") from error
-    return str(get_plotlyjs()).replace("</script", "<\\/script")
-
-
-def _asset(name: str) -> str:
-    return files("frugal_plugins.report").joinpath(name).read_text(encoding="utf-8")
-
-
-def _source(script: str) -> str:
-    """How the content security policy names a script that may run: by its hash, and no other."""
-    return f"'sha256-{base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()}'"
-
-
-def _for_script(value: object) -> str:
-    """JSON that cannot end the script element it stands in."""
-    return json.dumps(value, ensure_ascii=True).replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
+    main = [_figures(evidence), _boxes(evidence), *map(plot, made), _requests(evidence)]
+    return page(evidence.title, _header(evidence), main, _footer(evidence), {chart.id: chart.figure for chart in made})
 
 
 def _header(evidence: Evidence) -> str:
@@ -101,7 +55,7 @@ def _invoice_box(checked: Reconciliation) -> str:
     if odd:
         lines.append(f"These calls do not match: {', '.join(odd[:20])}.")
     title = "The ledger agrees with the invoice" if checked.agrees else "The ledger and the invoice differ"
-    return _box(title, lines, bad=not checked.agrees)
+    return box(title, lines, bad=not checked.agrees)
 
 
 def _wrong_box(wrong: Iterable[WrongAnswer], already: int | None) -> str:
@@ -111,7 +65,7 @@ def _wrong_box(wrong: Iterable[WrongAnswer], already: int | None) -> str:
         lines = ["Every answer that was right without the recipe is right with it."]
     if already:
         lines.append(f"{already:,} answers were wrong already without the recipe.")
-    return _box(f"{len(answers):,} wrong answers", lines, bad=bool(answers))
+    return box(f"{len(answers):,} wrong answers", lines, bad=bool(answers))
 
 
 def _basis_box(evidence: Evidence) -> str:
@@ -126,35 +80,7 @@ def _basis_box(evidence: Evidence) -> str:
     if summary.lost:
         lines.append(f"The ledger lost {summary.lost:,} rows; the dollars are too low by these.")
     lines.append(f"Techniques stood down {summary.stood_down:,} times; {summary.errors:,} requests failed.")
-    return _box("How this was counted", lines, bad=bool(summary.lost))
-
-
-def _box(title: str, lines: Iterable[str], *, bad: bool) -> str:
-    said = "".join(f"<p>{escape(line)}</p>" for line in lines)
-    return f'<section class="box{" bad" if bad else ""}"><h2>{escape(title)}</h2>{said}</section>'
-
-
-def _plot(chart: Chart) -> str:
-    spoken = escape(chart.spoken, quote=True)
-    return (
-        f"<section><h2>{escape(chart.title)}</h2><figure><figcaption>{spoken}</figcaption>"
-        f'<div class="plot" id="plot-{chart.id}" role="img" aria-label="{spoken} The figures are in the table below."></div></figure>'
-        f'<details><summary>{escape(chart.title)}: the same as a table</summary><div class="scroll" tabindex="0" role="region" '
-        f'aria-label="{escape(chart.title, quote=True)}, table">{_table(chart)}</div></details></section>'
-    )
-
-
-def _table(chart: Chart) -> str:
-    head = "".join(f'<th scope="col"{_number(index)}>{escape(column)}</th>' for index, column in enumerate(chart.columns))
-    rows = "".join(
-        f'<tr><th scope="row">{escape(first)}</th>{"".join(f"<td{_number(1)}>{escape(cell)}</td>" for cell in cells)}</tr>'
-        for first, *cells in chart.rows
-    )
-    return f"<table><caption>{escape(chart.spoken)}</caption><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>"
-
-
-def _number(index: int) -> str:
-    return ' class="number"' if index else ""
+    return box("How this was counted", lines, bad=bool(summary.lost))
 
 
 def _requests(evidence: Evidence) -> str:
@@ -163,7 +89,9 @@ def _requests(evidence: Evidence) -> str:
         return ""
     note = f"The latest {listed:,} of {total:,} requests." if total > listed else f"All {total:,} requests."
     columns = ("when (UTC)", "task", "model, before and after", "why", "cost", "saved")
-    head = "".join(f'<th role="columnheader" scope="col"{_number(index > 3)}>{escape(column)}</th>' for index, column in enumerate(columns))
+    head = "".join(
+        f'<th role="columnheader" scope="col"{number_class(index > 3)}>{escape(column)}</th>' for index, column in enumerate(columns)
+    )
     rows = "".join(map(_request, evidence.rows))
     return (
         '<section><h2>Why each request went where it went</h2><div class="search"><label for="search">Search</label>'

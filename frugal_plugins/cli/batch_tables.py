@@ -1,0 +1,93 @@
+"""Plans and jobs of `frugal batch`, as tables and as JSON."""
+
+from __future__ import annotations
+
+import datetime as dt
+from dataclasses import asdict
+from typing import Any
+
+from rich.table import Table
+
+from frugal_plugins.batch import JobStatus
+from frugal_plugins.batch.planning import Plan
+from frugal_plugins.report.text import table
+from frugal_plugins.report.words import money, number
+
+
+def figures(status: JobStatus) -> dict[str, Any]:
+    """A job as plain numbers for JSON."""
+    said = asdict(status)
+    said |= {name: number(said[name]) for name in ("spent_usd", "late_extra_usd", "lost_usd")}
+    return said | {"deadline": _moment(status.deadline_seconds)}
+
+
+def status_table(status: JobStatus) -> Table:
+    """A job for a person."""
+    rows = [
+        ("state", status.state),
+        ("rows", f"{status.rows:,}"),
+        ("answered", f"{status.done:,}"),
+        ("failed, with the reason in the results", f"{status.failed:,}"),
+        ("asked once for several rows", f"{status.asked_once:,}"),
+        (
+            "batches",
+            ", ".join(f"{one['provider']} {one['status'] or one['state']} ({one['rows']:,})" for one in status.batches) or "none yet",
+        ),
+        ("spent", money(status.spent_usd)),
+        ("of that, extra for rows filled in before the deadline", money(status.late_extra_usd)),
+        ("of that, for answers that got lost at the provider", money(status.lost_usd)),
+        ("deadline", _moment(status.deadline_seconds)),
+    ]
+    if status.usual_seconds is not None:
+        rows.append(("such batches have taken", f"{status.usual_seconds / 60:.0f} minutes"))
+    return table(f"job {status.job}", ("", ""), rows)
+
+
+def plan_figures(plan: Plan) -> dict[str, Any]:
+    """A plan as plain numbers for JSON."""
+    models = {
+        name: {
+            "rows": share.rows,
+            "batches": share.batches,
+            "input_tokens": share.input_tokens,
+            "at_most_usd": number(share.at_most_usd),
+            "at_most_realtime_usd": number(share.at_most_realtime_usd),
+        }
+        for name, share in plan.models.items()
+    }
+    return {
+        "rows": plan.rows,
+        "answered_by_cache": plan.answered,
+        "asked_once": plan.same,
+        "refused": {str(row + 1): why for row, why in plan.refused.items()},
+        "unpriced_models": sorted(plan.unpriced),
+        "models": models,
+        "batches": plan.batches,
+        "at_most_usd": number(plan.at_most_usd),
+        "at_most_realtime_usd": number(plan.at_most_realtime_usd),
+        "deadline": _moment(plan.deadline_seconds),
+    }
+
+
+def plan_table(plan: Plan) -> Table:
+    """A plan for a person."""
+    columns = ("model", "rows", "batches", "input tokens", "at most, batch", "at most, realtime")
+    rows = [
+        (name, f"{s.rows:,}", f"{s.batches:,}", f"{s.input_tokens:,}", money(s.at_most_usd), money(s.at_most_realtime_usd))
+        for name, s in plan.models.items()
+    ]
+    rows.append(("all", f"{plan.rows:,}", f"{plan.batches:,}", "", money(plan.at_most_usd), money(plan.at_most_realtime_usd)))
+    rows += [
+        (words, f"{count:,}", "", "", "", "")
+        for words, count in (
+            ("answered by the recipe's cache", plan.answered),
+            ("asked once with another row", plan.same),
+            ("cannot be sent", len(plan.refused)),
+        )
+        if count
+    ]
+    return table(f"plan; everything there by {_moment(plan.deadline_seconds)}", columns, rows)
+
+
+def _moment(seconds: float) -> str:
+    return dt.datetime.fromtimestamp(seconds, tz=dt.UTC).strftime("%Y-%m-%d %H:%M UTC")

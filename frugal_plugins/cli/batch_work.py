@@ -1,0 +1,260 @@
+"""What the `frugal batch` commands set up and print."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from decimal import Decimal, InvalidOperation
+from pathlib import Path
+from typing import Literal, cast
+
+import typer
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from frugal_plugins.batch import BatchJobs, BatchSettings, JobStatus, NewRow
+from frugal_plugins.batch.bodies import Wording
+from frugal_plugins.batch.planning import plan_rows
+from frugal_plugins.batch.store import JobStore
+from frugal_plugins.cli.batch_output import csv_writer, jsonl_writer
+from frugal_plugins.cli.batch_tables import figures, plan_figures, plan_table, status_table
+from frugal_plugins.cli.failures import FAILED
+from frugal_plugins.cli.lines import InputLines
+from frugal_plugins.cli.provider import environment, needs_sandbox, pointed_at
+from frugal_plugins.cli.screen import console, note, result
+from frugal_plugins.cli.watched import WatchedRecipe
+from frugal_plugins.errors import InputError
+from frugal_plugins.recipe.recipe import Recipe
+from frugal_plugins.report.text import table
+from frugal_plugins.report.words import money
+from frugal_plugins.request import Request
+from frugal_plugins.told import read_told
+
+
+@dataclass(frozen=True, slots=True)
+class Wishes:
+    """The options of a job."""
+
+    store: Path = Path("frugal-batch.sqlite")
+    job: str | None = None
+    live: bool = False
+    window_hours: float = 24
+    deadline_lane: str = "realtime"
+    max_usd: str | None = None
+    most_rows: int = 50_000
+    skip_bad: bool = False
+
+    def settings(self) -> BatchSettings:
+        """As a job takes them."""
+        lane = cast("Literal['realtime', 'flex', 'none']", self.deadline_lane)
+        return BatchSettings(self.window_hours, lane, dollars(self.max_usd), most_rows=self.most_rows)
+
+
+def plan_file(recipe_source: str, source: str, wishes: Wishes, *, as_json: bool) -> None:
+    """Print a plan."""
+    recipe = WatchedRecipe.rehearse(recipe_source)
+    with ExitStack() as keys:
+        keys.enter_context(_any_keys())
+        plan = plan_rows(recipe, _rows(recipe, InputLines(source), wishes), wishes.settings(), Wording(), time.time())
+    result(plan_figures(plan), lambda: plan_table(plan), as_json=as_json)
+    for row, why in list(plan.refused.items())[:5]:
+        note(f"row {row + 1}: {why}")
+
+
+def submit_file(recipe_source: str, source: str, wishes: Wishes, *, as_json: bool) -> None:
+    """Add a job; hand it in, or rehearse it to its end."""
+    lines = InputLines(source)
+    if wishes.live:
+        recipe = Recipe.load(recipe_source, clock=time.time)
+        jobs = BatchJobs(recipe, wishes.store, wishes.settings(), sleep=time.sleep)
+        try:
+            job = jobs.add(_rows(recipe, lines, wishes), wishes.job, source=recipe_source)
+            status = jobs.submit(job)
+        finally:
+            recipe.close()
+            jobs.close()
+        _report(status, as_json=as_json)
+        note(f"Wait for the answers with: frugal batch watch {job} --store {wishes.store}")
+        return
+    _report(_rehearse(recipe_source, lines, wishes), as_json=as_json)
+
+
+def show_status(store: Path, job: str | None, *, as_json: bool) -> None:
+    """Print one job, or all."""
+    _exists(store)
+    jobs = BatchJobs(_no_recipe(), store)
+    try:
+        if job is not None:
+            _report(jobs.status(job), as_json=as_json, leave=False)
+            return
+        found = [jobs.status(row["id"]) for row in jobs.store.all("SELECT id FROM jobs ORDER BY created")]
+    finally:
+        jobs.close()
+    columns = ("job", "state", "rows", "done", "failed", "spent")
+    rows = [(one.job, one.state, f"{one.rows:,}", f"{one.done:,}", f"{one.failed:,}", money(one.spent_usd)) for one in found]
+    result({"jobs": [figures(one) for one in found]}, lambda: table(f"jobs in {store}", columns, rows), as_json=as_json)
+
+
+def watch_job(store: Path, job: str, max_usd: str | None, *, as_json: bool) -> None:
+    """Run a job to its end."""
+    with _job(store, job) as jobs:
+        if max_usd is not None:
+            jobs.resume(job, dollars(max_usd))
+        with _progress(jobs.status(job).rows) as show:
+            status = jobs.run(job, show)
+    _report(status, as_json=as_json)
+
+
+def cancel_job(store: Path, job: str, *, as_json: bool) -> None:
+    """Cancel a job."""
+    with _job(store, job) as jobs:
+        status = jobs.cancel(job)
+    _report(status, as_json=as_json, leave=False)
+
+
+def reconcile_job(store: Path, job: str, *, as_json: bool) -> None:
+    """Look up what may have been handed in."""
+    with _job(store, job) as jobs:
+        status = jobs.reconcile(job)
+    _report(status, as_json=as_json, leave=False)
+
+
+def forget_job(store: Path, job: str, *, as_json: bool) -> None:
+    """Remove a job that is over."""
+    _exists(store)
+    kept = JobStore(store)
+    try:
+        if kept.job(job)["state"] == "open":
+            raise InputError(f"job '{job}' is under way; cancel it first, or watch it to its end")
+        kept.forget(job)
+    finally:
+        kept.close()
+    result({"forgotten": job}, lambda: f"'{job}' is removed from {store}", as_json=as_json)
+
+
+def write_results(store: Path, job: str, output: Path, *, as_json: bool) -> None:
+    """Write the rows of a job to a file, whole or not at all."""
+    _exists(store)
+    jobs = BatchJobs(_no_recipe(), store)
+    counts = {"rows": 0, "answered": 0, "failed": 0, "under_way": 0}
+    beside = output.with_name(f".{output.name}.part")
+    try:
+        with beside.open("w", encoding="utf-8", newline="") as file:
+            write = csv_writer(file) if output.suffix == ".csv" else jsonl_writer(file)
+            for row in jobs.results(job):
+                write(row)
+                counts["rows"] += 1
+                counts["answered" if row.reply is not None else "failed" if row.error is not None else "under_way"] += 1
+        beside.replace(output)
+    except OSError as error:
+        raise InputError(f"{output} cannot be written ({error.strerror}); free the disk or name another file") from error
+    finally:
+        beside.unlink(missing_ok=True)
+        jobs.close()
+    words = [(name.replace("_", " "), f"{count:,}") for name, count in counts.items()]
+    result({**counts, "output": str(output)}, lambda: table(f"results of {job}", ("", ""), words), as_json=as_json)
+    if counts["failed"] or counts["under_way"]:
+        raise typer.Exit(FAILED)
+
+
+def dollars(written: str | None) -> Decimal | None:
+    """Dollars as they are typed."""
+    if written is None:
+        return None
+    try:
+        return Decimal(written.strip().removeprefix("$"))
+    except InvalidOperation as error:
+        raise typer.BadParameter("give dollars as a number, for example 2.50", param_hint="--max-usd") from error
+
+
+def _rehearse(recipe_source: str, lines: InputLines, wishes: Wishes) -> JobStatus:
+    """The whole job at a provider on this machine, where a day passes at once."""
+    needs_sandbox()
+    from frugal_plugins.sandbox import Sandbox, VirtualClock
+
+    clock = VirtualClock(time.time())
+    store = wishes.store.with_name(f"{wishes.store.stem}-sandbox{wishes.store.suffix}")
+    with Sandbox(clock=clock) as sandbox, pointed_at(sandbox):
+        recipe = WatchedRecipe.rehearse(recipe_source, clock=clock.now)
+        jobs = BatchJobs(recipe, store, wishes.settings(), sleep=clock.advance)
+        try:
+            job = jobs.add(_rows(recipe, lines, wishes), wishes.job, source=recipe_source)
+            with _progress(jobs.status(job).rows) as show:
+                status = jobs.run(job, show)
+        finally:
+            recipe.close()
+            jobs.close()
+    note(f"A rehearsal with made-up answers, in {store}. For real batches add --live.")
+    return status
+
+
+@contextmanager
+def _job(store: Path, job: str) -> Iterator[BatchJobs]:
+    """The jobs of a store, with the recipe a job was made with."""
+    _exists(store)
+    look = JobStore(store)
+    try:
+        source = look.job(job)["source"]
+    finally:
+        look.close()
+    recipe = Recipe.load(source, clock=time.time)
+    jobs = BatchJobs(recipe, store, sleep=time.sleep)
+    try:
+        yield jobs
+    finally:
+        recipe.close()
+        jobs.close()
+
+
+@contextmanager
+def _any_keys() -> Iterator[None]:
+    """A plan calls nobody: it needs no keys to know where rows would go."""
+    names = ("OPENAI_API_KEY", "ANTHROPIC_API_KEY")
+    with environment({name: os.environ.get(name) or "not needed" for name in names}):
+        yield
+
+
+def _exists(store: Path) -> None:
+    if not store.exists():
+        raise InputError(f"{store} does not exist; name the store the job was submitted to with --store")
+
+
+def _no_recipe() -> Recipe:
+    """For commands that only read: a recipe nothing is sent through."""
+    said = {"recipe": "reading", "tiers": {"none": {"models": ["openai/gpt-4o-mini"]}}, "ledger": {"path": "off"}}
+    return Recipe.load(said)
+
+
+def _rows(recipe: Recipe, lines: InputLines, wishes: Wishes) -> Iterator[NewRow]:
+    for line in lines:
+        if line.bad is None:
+            request = Request(line.model or recipe.name, line.messages, line.params)
+            yield NewRow(request, line.custom_id, read_told({"frugal": line.frugal}))
+        elif not wishes.skip_bad:
+            raise InputError(f"{line.bad}. Correct the line, or leave it out with --skip-bad-lines.", file=lines.source, line=line.number)
+        else:
+            note(f"{lines.source}:{line.number}: left out: {line.bad}")
+
+
+@contextmanager
+def _progress(rows: int) -> Iterator[Callable[[JobStatus], None]]:
+    """A bar on a terminal, nothing elsewhere."""
+    screen = console(stderr=True)
+    columns = (BarColumn(), MofNCompleteColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
+    with Progress(*columns, console=screen, disable=not screen.is_terminal) as progress:
+        task = progress.add_task("", total=rows)
+
+        def show(now: JobStatus) -> None:
+            states = ", ".join(sorted({f"{one['provider']} {one['status'] or one['state']}" for one in now.batches}))
+            progress.update(task, completed=now.done + now.failed, description=f"{money(now.spent_usd)} spent; {states}")
+
+        yield show
+
+
+def _report(status: JobStatus, *, as_json: bool, leave: bool = True) -> None:
+    result(figures(status), lambda: status_table(status), as_json=as_json)
+    if leave and (status.failed or status.state in ("held", "cancelled")):
+        note(f"frugal: {status.why or f'{status.failed:,} rows have an error instead of an answer; see frugal batch results'}")
+        raise typer.Exit(FAILED)

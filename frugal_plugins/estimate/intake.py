@@ -1,0 +1,165 @@
+"""From files to a table: every file is read, in several processes when it is large, and DuckDB holds the rows."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Final
+
+from frugal_plugins.errors import InputError, MissingExtra
+from frugal_plugins.estimate.columnar import load_spend_logs, suits
+from frugal_plugins.estimate.reading import NAMED_PROBLEMS, Tally, read_stretch
+from frugal_plugins.estimate.row import TYPES, Row
+from frugal_plugins.estimate.sources import Source, cuts, look_at
+
+if TYPE_CHECKING:
+    from duckdb import DuckDBPyConnection
+
+EXPECTED: Final = (
+    "raw requests and responses (JSON lines with 'usage'), LiteLLM spend logs (CSV or JSON), OpenAI organization usage, Anthropic usage "
+    "report, Langfuse or Helicone exports, our own ledger, or a table with model, input_tokens, output_tokens"
+)
+_OWN_PROCESS_BYTES: Final = 24_000_000
+
+COLUMNAR_BYTES: Final = 4_000_000
+"""From this size on spend logs without text are read by DuckDB itself."""
+
+
+@dataclass(slots=True)
+class Intake:
+    """What was read, and what was not.
+
+    Attributes:
+        problems: the first unusable lines as `file:line: why`; `unusable` counts all.
+        missing: by format, what it leaves out and what that makes uncertain.
+        left_out: records that cost nothing: failed calls, spans, empty buckets.
+    """
+
+    formats: Counter[str] = field(default_factory=Counter)
+    missing: dict[str, list[list[str]]] = field(default_factory=dict)
+    problems: list[str] = field(default_factory=list)
+    rows: int = 0
+    unusable: int = 0
+    left_out: int = 0
+    uncounted: int = 0
+    zoneless: int = 0
+    overcached: int = 0
+    unread: int = 0
+    files: tuple[str, ...] = ()
+
+    def add(self, path: Path, tallies: Sequence[Tally]) -> None:
+        """The stretches of one file, in order."""
+        before = 0
+        for tally in tallies:
+            self.formats += tally.formats
+            self.missing |= tally.missing
+            for name in ("rows", "unusable", "left_out", "uncounted", "zoneless", "overcached", "unread"):
+                setattr(self, name, getattr(self, name) + getattr(tally, name))
+            self.problems += [f"{path}:{before + line}: {why}" for line, why in tally.problems]
+            before += tally.lines
+        if not any(tally.rows for tally in tallies):
+            raise _nothing(path, tallies)
+        del self.problems[NAMED_PROBLEMS:]
+
+
+def _nothing(path: Path, tallies: Sequence[Tally]) -> InputError:
+    seen = next((tally.seen for tally in tallies if tally.seen), [])
+    first = next((f"line {line}: {why}" for tally in tallies for line, why in tally.problems), None)
+    if seen:
+        return InputError(f"{path}: no format we know; its fields are {', '.join(seen)}. Expected: {EXPECTED}")
+    if any(tally.left_out for tally in tallies):
+        return InputError(f"{path}: every record in it cost nothing (failed calls, spans or empty buckets); export calls that succeeded")
+    return InputError(f"{path}: no usable record ({first or 'no line in it'}). Expected: {EXPECTED}")
+
+
+@contextmanager
+def database(folder: str | None = None, memory_mb: int = 1_000) -> Iterator[tuple[DuckDBPyConnection, Path]]:
+    """An empty DuckDB that spills into a folder of its own. Raises MissingExtra when duckdb is not installed."""
+    try:
+        import duckdb
+    except ImportError as error:
+        raise MissingExtra("duckdb", "estimate") from error
+    with TemporaryDirectory(prefix="frugal-estimate-", dir=folder) as spill:
+        config = {"memory_limit": f"{memory_mb}MB", "temp_directory": f"{spill}/spill", "preserve_insertion_order": "false"}
+        settings: dict[str, str | bool | int | float | list[str]] = {**config, "threads": str(os.cpu_count() or 1)}
+        with duckdb.connect(f"{spill}/logs.duckdb", config=settings) as db:
+            db.execute("SET TimeZone = 'UTC'")
+            yield db, Path(spill)
+
+
+def load(paths: Sequence[Path], db: DuckDBPyConnection, folder: Path) -> Intake:
+    """Read files into the table `logs`. Raises InputError for a file without a single usable record."""
+    intake = Intake(files=tuple(map(str, paths)))
+    _make_table(db)
+    for number, path in enumerate(paths):
+        source = look_at(path)
+        if source.path.stat().st_size >= COLUMNAR_BYTES and suits(source):
+            intake.add(path, [load_spend_logs(source, db)])
+            continue
+        tallies, written = _read(source, folder, number)
+        intake.add(path, tallies)
+        _insert(db, written)
+    return intake
+
+
+def _make_table(db: DuckDBPyConnection) -> None:
+    db.execute(f"CREATE TABLE logs ({', '.join(f'{name} {kind}' for name, kind in TYPES.items())})")
+
+
+def _insert(db: DuckDBPyConnection, files: Sequence[Path]) -> None:
+    columns = ", ".join(f"'{name}': '{kind}'" for name, kind in TYPES.items())
+    listed = ", ".join(f"'{file}'" for file in files)
+    db.execute(
+        f"INSERT INTO logs SELECT * FROM read_csv([{listed}], header=false, auto_detect=false, delim='\t', quote='', escape='', "
+        f"nullstr='\\N', columns={{{columns}}})"
+    )
+    for file in files:
+        file.unlink()
+
+
+def load_rows(rows: Sequence[Row], db: DuckDBPyConnection, folder: Path) -> None:
+    """Rows made by hand (a few numbers, tests) into the table `logs`."""
+    file = folder / "rows.tsv"
+    file.write_text("".join(row.line() + "\n" for row in rows), encoding="utf-8")
+    _make_table(db)
+    _insert(db, [file])
+
+
+def _read(source: Source, folder: Path, number: int) -> tuple[list[Tally], list[Path]]:
+    parts = (os.cpu_count() or 1) if source.path.stat().st_size >= _OWN_PROCESS_BYTES else 1
+    stretches = cuts(source, parts)
+    outs = [folder / f"rows-{number}-{part}.tsv" for part in range(len(stretches))]
+    if len(stretches) > 1:
+        return _in_processes(source.path, stretches, outs), outs
+    with outs[0].open("w", encoding="utf-8", errors="replace") as out:
+        return [read_stretch(source, out)], outs
+
+
+def _in_processes(path: Path, stretches: Sequence[tuple[int, int]], outs: Sequence[Path]) -> list[Tally]:
+    command = [sys.executable, "-m", "frugal_plugins.estimate.stretch", str(path)]
+    env = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    running = [
+        subprocess.Popen(  # noqa: S603 - our own module, with a file name as an argument
+            [*command, str(start), str(end), str(out)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=env
+        )
+        for (start, end), out in zip(stretches, outs, strict=True)
+    ]
+    try:
+        done = [process.communicate() for process in running]
+    finally:
+        for process in running:
+            if process.poll() is None:
+                process.kill()
+    for process, (_, said) in zip(running, done, strict=True):
+        if process.returncode:
+            raise InputError(
+                f"{path} could not be read ({said.strip().splitlines()[-1] if said.strip() else 'the reader was ended'}); try again"
+            )
+    return [Tally.from_json(text) for text, _ in done]
