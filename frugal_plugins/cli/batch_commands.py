@@ -23,7 +23,7 @@ JobName = Annotated[str, typer.Argument(metavar="JOB", help="The job's name, as 
 Input = Annotated[str, typer.Option("--input", "-i", metavar="FILE", help="Requests, one JSON object a line, as for `frugal run`.")]
 Store = Annotated[Path, typer.Option("--store", metavar="FILE", help="Where jobs are kept.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout and nothing else there.")]
-Window = Annotated[float, typer.Option(min=0.1, metavar="HOURS", help="When everything must be there.")]
+Window = Annotated[float | None, typer.Option(min=0.1, metavar="HOURS", help="When all must be there; else the recipe's, or 24.")]
 MaxUsd = Annotated[str | None, typer.Option(metavar="USD", help="Stop before the job could cost more.")]
 MostRows = Annotated[int, typer.Option(min=1, max=100_000, metavar="N", help="Rows in one provider batch at most.")]
 SkipBad = Annotated[bool, typer.Option("--skip-bad-lines", help="Leave out lines that cannot be used, instead of stopping there.")]
@@ -37,7 +37,10 @@ class DeadlineLane(str, Enum):  # noqa: UP042 - the value is what is typed
     NONE = "none"
 
 
-Late = Annotated[DeadlineLane, typer.Option(help="What answers the rest before the deadline: realtime (full price), flex, or none.")]
+Late = Annotated[
+    DeadlineLane | None,
+    typer.Option(help="What answers the rest before the deadline; else the recipe's, or realtime."),
+]
 
 
 @batch_app.command()
@@ -45,7 +48,7 @@ Late = Annotated[DeadlineLane, typer.Option(help="What answers the rest before t
 def plan(
     recipe: RecipeName,
     input: Input,  # noqa: A002
-    window_hours: Window = 24,
+    window_hours: Window = None,
     most_rows: MostRows = 50_000,
     skip_bad_lines: SkipBad = False,
     as_json: AsJson = False,
@@ -66,8 +69,8 @@ def submit(
         bool, typer.Option("--live", help="Real batches, with your keys. Without it a rehearsal on this machine, free.")
     ] = False,
     store: Store = _STORE,
-    window_hours: Window = 24,
-    deadline_lane: Late = DeadlineLane.REALTIME,
+    window_hours: Window = None,
+    deadline_lane: Late = None,
     max_usd: MaxUsd = None,
     most_rows: MostRows = 50_000,
     skip_bad_lines: SkipBad = False,
@@ -80,7 +83,7 @@ def submit(
     """
     from frugal_plugins.cli.batch_work import Wishes, submit_file
 
-    wishes = Wishes(store, job, live, window_hours, deadline_lane.value, max_usd, most_rows, skip_bad_lines)
+    wishes = Wishes(store, job, live, window_hours, deadline_lane.value if deadline_lane else None, max_usd, most_rows, skip_bad_lines)
     submit_file(recipe, input, wishes, as_json=as_json)
 
 

@@ -40,16 +40,18 @@ class Wishes:
     store: Path = Path("frugal-batch.sqlite")
     job: str | None = None
     live: bool = False
-    window_hours: float = 24
-    deadline_lane: str = "realtime"
+    window_hours: float | None = None
+    deadline_lane: str | None = None
     max_usd: str | None = None
     most_rows: int = 50_000
     skip_bad: bool = False
 
-    def settings(self) -> BatchSettings:
-        """As a job takes them."""
-        lane = cast("Literal['realtime', 'flex', 'none']", self.deadline_lane)
-        return BatchSettings(self.window_hours, lane, dollars(self.max_usd), most_rows=self.most_rows)
+    def settings(self, recipe: Recipe) -> BatchSettings:
+        """The recipe's `batch:` section, and what the options say instead."""
+        said = BatchSettings.of(recipe)
+        lane = cast("Literal['realtime', 'flex', 'none']", self.deadline_lane or said.deadline_lane)
+        hours = said.window_hours if self.window_hours is None else self.window_hours
+        return BatchSettings(hours, lane, dollars(self.max_usd) or said.max_usd, most_rows=self.most_rows)
 
 
 def plan_file(recipe_source: str, source: str, wishes: Wishes, *, as_json: bool) -> None:
@@ -57,7 +59,7 @@ def plan_file(recipe_source: str, source: str, wishes: Wishes, *, as_json: bool)
     recipe = WatchedRecipe.rehearse(recipe_source)
     with ExitStack() as keys:
         keys.enter_context(_any_keys())
-        plan = plan_rows(recipe, _rows(recipe, InputLines(source), wishes), wishes.settings(), Wording(), time.time())
+        plan = plan_rows(recipe, _rows(recipe, InputLines(source), wishes), wishes.settings(recipe), Wording(), time.time())
     result(plan_figures(plan), lambda: plan_table(plan), as_json=as_json)
     for row, why in list(plan.refused.items())[:5]:
         note(f"row {row + 1}: {why}")
@@ -68,7 +70,7 @@ def submit_file(recipe_source: str, source: str, wishes: Wishes, *, as_json: boo
     lines = InputLines(source)
     if wishes.live:
         recipe = Recipe.load(recipe_source, clock=time.time)
-        jobs = BatchJobs(recipe, wishes.store, wishes.settings(), sleep=time.sleep)
+        jobs = BatchJobs(recipe, wishes.store, wishes.settings(recipe), sleep=time.sleep)
         try:
             job = jobs.add(_rows(recipe, lines, wishes), wishes.job, source=recipe_source)
             status = jobs.submit(job)
@@ -178,7 +180,7 @@ def _rehearse(recipe_source: str, lines: InputLines, wishes: Wishes) -> JobStatu
     store = wishes.store.with_name(f"{wishes.store.stem}-sandbox{wishes.store.suffix}")
     with Sandbox(clock=clock) as sandbox, pointed_at(sandbox):
         recipe = WatchedRecipe.rehearse(recipe_source, clock=clock.now)
-        jobs = BatchJobs(recipe, store, wishes.settings(), sleep=clock.advance)
+        jobs = BatchJobs(recipe, store, wishes.settings(recipe), sleep=clock.advance)
         try:
             job = jobs.add(_rows(recipe, lines, wishes), wishes.job, source=recipe_source)
             with _progress(jobs.status(job).rows) as show:

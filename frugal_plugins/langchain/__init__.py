@@ -13,12 +13,13 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from frugal_plugins.langchain.batch import BatchExecutor as BatchExecutor
     from frugal_plugins.langchain.pipeline import runnable as runnable
     from frugal_plugins.langchain.router import FrugalRouter as FrugalRouter
 
-__all__ = ["FrugalRouter", "runnable"]
+__all__ = ["BatchExecutor", "FrugalRouter", "runnable"]
 
-_HOMES = {"FrugalRouter": "router", "runnable": "pipeline"}
+_HOMES = {"BatchExecutor": "batch", "FrugalRouter": "router", "runnable": "pipeline"}
 
 
 def __getattr__(name: str) -> Any:

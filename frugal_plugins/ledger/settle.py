@@ -22,6 +22,8 @@ Basis = Literal["measured", "estimated", "unpriced", "untouched"]
 Outcome = Literal["answered", "hit", "closed", "error"]
 
 ZERO: Final = Decimal(0)
+_LANES: Final[Mapping[Lane, str]] = {"standard": "other", "batch": "batch", "flex": "flex", "priority": "other"}
+"""Under which name the difference between a lane's price and the list price is booked."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,24 +113,22 @@ def _settle_answer(entry: Entry, paid: tuple[Paid, ...], actual: Decimal | None,
     whole = rewritten[-1][1] if rewritten else uncut
     known = entry.ctx.baseline_usage
     baseline = _price(entry, entry.baseline_model, known or _as_if_at(entry.baseline_model, last.model, whole))
-    there = _price(entry, last.model, whole, lane=_lane(last.attempt))
-    short = _price(entry, last.model, uncut, lane=_lane(last.attempt))
-    if baseline is None or there is None or short is None:
+    steps = [("", uncut), *rewritten]
+    prices = [_price(entry, last.model, usage) for _, usage in steps]
+    listed = _price(entry, last.model, last.usage)
+    known_prices = [price for price in prices if price is not None]
+    if baseline is None or listed is None or len(known_prices) != len(prices):
         return Settled(outcome, paid, actual, None, "unpriced", {})
-    saved = {"route": baseline - there, "cap": short - last.usd}
-    current = uncut
-    for technique, before in rewritten:
-        saved[technique] = (_price(entry, last.model, before, lane=_lane(last.attempt)) or short) - (
-            _price(entry, last.model, current, lane=_lane(last.attempt)) or short
-        )
-        current = before
+    saved = {"route": baseline - known_prices[-1], "cap": known_prices[0] - listed, _LANES[_lane(last.attempt)]: listed - last.usd}
+    for (technique, _), before, after in zip(rewritten, known_prices[1:], known_prices, strict=False):
+        saved[technique] = before - after
     for extra in paid:
         if extra is not last and extra.usd:
             blamed = extra.attempt.replaced_by or extra.attempt.call.technique or "route"
             saved[blamed] = saved.get(blamed, ZERO) - extra.usd
     touched = {decision.technique for decision in entry.ctx.decisions if decision.mode == "on"}
     if "route" not in touched and saved["route"]:
-        saved["other"] = saved.pop("route")
+        saved["other"] = saved.get("other", ZERO) + saved.pop("route")
     return Settled(outcome, paid, actual, baseline, "measured" if known else "estimated", {k: v for k, v in saved.items() if v})
 
 

@@ -19,6 +19,7 @@ from frugal_plugins.recipe.problems import Problem, as_error, found_by_pydantic
 from frugal_plugins.recipe.source import Loaded
 from frugal_plugins.recipe.strict_yaml import KeyPath
 from frugal_plugins.recipe.technique_settings import (
+    BatchSectionSettings,
     CacheSettings,
     CapSettings,
     HistorySettings,
@@ -28,7 +29,6 @@ from frugal_plugins.recipe.technique_settings import (
 )
 
 COMING: Final[Mapping[str, str]] = {
-    "batch": "batch is not built yet: every request is answered in real time; remove this section",
     "route.keep_quality_percent": "the router that learns is not built yet: tasks decide the tier; remove this key",
     "cache.similarity": "the cache by meaning is not built yet: 'match' is exact or canonical; remove this key",
     "cache.max_wrong_percent": "the cache by meaning is not built yet: an exact match answers the same question; remove this key",
@@ -43,6 +43,7 @@ _EMPTY: Final[Mapping[str, str]] = {
     "shorten": "is empty; write 'shorten: {}' to turn it on with its defaults, or 'shorten: off'",
     "prompt_cache": "is empty; write 'prompt_cache: {}' to turn it on with its defaults, or 'prompt_cache: off'",
     "cap": "is empty; write 'cap: {}' to turn it on with its defaults, or 'cap: off'",
+    "batch": "is empty; write 'batch: {}' for its defaults",
     "pipeline": "is empty; write a prompt under it, or remove this key",
     "ledger": "is empty; write 'ledger: {}' for its defaults, or 'ledger: off'",
 }
@@ -123,6 +124,7 @@ class RecipeSettings(Section):
     route: RouteSettings | None = Field(default=None, description="Send each kind of work to the tier named for it.")
     cap: CapSettings | None = Field(default=None, description="Bound answers by what their kind of work needs.")
     prompt_cache: PromptCacheSettings | None = Field(default=None, description="Make the most of the provider's prompt cache.")
+    batch: BatchSectionSettings | None = Field(default=None, description="How jobs of `frugal batch` and BatchExecutor are run.")
     ledger: LedgerSettings = Field(default_factory=LedgerSettings, description="Where savings are proved.")
     pipeline: PipelineSettings | None = Field(default=None, description="A whole pipeline, for use without code.")
 

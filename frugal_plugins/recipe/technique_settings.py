@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from frugal_plugins.recipe.fields import FileName, Flag, ModeWord, Number, Section, TierName, Whole
+from frugal_plugins.recipe.fields import FileName, Flag, ModeWord, Money, Number, Section, TierName, Whole
 
 
 class TechniqueSettings(Section):
@@ -97,3 +97,14 @@ class PromptCacheSettings(TechniqueSettings):
     )
     breakpoints: Flag = Field(default=True, description="Set Anthropic breakpoints where they pay.")
     hour: Flag = Field(default=True, description="Allow the one-hour lifetime for breakpoints, where it pays.")
+
+
+class BatchSectionSettings(Section):
+    """How jobs of `frugal batch` and BatchExecutor are run: half the price for work that can wait."""
+
+    window_hours: Number | Whole = Field(default=24, gt=0, le=168, description="When every answer of a job must be there, in hours.")
+    deadline_lane: Literal["realtime", "flex", "none"] = Field(
+        default="realtime",
+        description="What answers the rest before the deadline: realtime (full price), flex (nothing dearer than batch), or none.",
+    )
+    max_usd: Money | None = Field(default=None, description="Stop before one job could cost more than this, in US dollars.")

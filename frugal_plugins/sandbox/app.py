@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import parse_qsl
 
 from starlette.routing import Route, Router
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -13,7 +14,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from frugal_plugins.sandbox import api_errors
 from frugal_plugins.sandbox.api_errors import ApiError
 from frugal_plugins.sandbox.codec import dumps, loads, words
-from frugal_plugins.sandbox.faults import Fault
+from frugal_plugins.sandbox.faults import ACCEPTED, Fault
 from frugal_plugins.sandbox.invoice import key_hash
 from frugal_plugins.sandbox.provider import Call, JsonReply, Provider, ReceivedRequest, StreamReply, new_id
 from frugal_plugins.sandbox.wire import Wire
@@ -126,8 +127,12 @@ class _Served:
             _refuse(fault, model, anthropic, streamed=fields.get("stream") is True)
         if self._endpoint.takes_json and raw and not isinstance(body, dict):
             raise _not_json(anthropic)
-        call = Call(self._endpoint.name, {**fields, **scope.get("path_params", {})}, key_hash(api_key or ""), request_id, headers, raw)
-        return self._endpoint.answer(self._provider, call), fault
+        fields = {**_query(scope), **fields, **scope.get("path_params", {})}
+        call = Call(self._endpoint.name, fields, key_hash(api_key or ""), request_id, headers, raw)
+        reply = self._endpoint.answer(self._provider, call)
+        if fault is not None and fault.kind in ACCEPTED:
+            _say_otherwise(fault, anthropic)
+        return reply, fault
 
     def _check_key(self, api_key: str | None, anthropic: bool) -> None:
         if not api_key:
@@ -143,7 +148,7 @@ class _Served:
         await wire.json(200, body[: len(body) // 2] if fault is not None else body, headers)
 
     async def _be_silent(self, wire: Wire, fault: Fault) -> None:
-        if fault.kind == "timeout":
+        if fault.kind in ("timeout", "accepted_timeout"):
             await wire.hold(fault.hold_seconds, lambda: self._provider.stopping)
         await wire.drop()
 
@@ -170,8 +175,20 @@ def _refuse(fault: Fault, model: str | None, anthropic: bool, *, streamed: bool)
         raise _Silence(fault)
 
 
+def _say_otherwise(fault: Fault, anthropic: bool) -> None:
+    """The call has taken effect; its caller does not get to know."""
+    if fault.kind == "accepted_error":
+        raise api_errors.server_error(anthropic=anthropic)
+    raise _Silence(fault)
+
+
 def _headers(scope: Scope) -> dict[str, str]:
     return {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
+
+
+def _query(scope: Scope) -> dict[str, str]:
+    """What stands behind the question mark of a GET."""
+    return dict(parse_qsl(scope["query_string"].decode("latin-1"))) if scope["method"] == "GET" else {}
 
 
 def _api_key(headers: Mapping[str, str]) -> str | None:
@@ -204,4 +221,5 @@ def _reply_headers(anthropic: bool, request_id: str, extra: Mapping[str, str]) -
 def _unknown_url(_: Provider, call: Call) -> JsonReply:
     if "anthropic-version" in call.headers:
         raise ApiError(404, "Not found", kind="not_found_error")
-    raise ApiError(404, "Invalid URL: the sandbox serves /v1/chat/completions, /v1/responses, /v1/embeddings, /v1/messages and /v1/models.")
+    served = "/v1/chat/completions, /v1/responses, /v1/embeddings, /v1/messages, /v1/models, /v1/files and the batches of both providers"
+    raise ApiError(404, f"Invalid URL: the sandbox serves {served}.")

@@ -9,9 +9,27 @@ from typing import Any, Literal
 from frugal_plugins.errors import InputError
 from frugal_plugins.sandbox.dice import Dice
 
-Kind = Literal["rate_limit", "server_error", "overloaded", "timeout", "truncated_stream", "malformed_body", "disconnect", "unauthorized"]
+CallKind = Literal[
+    "rate_limit", "server_error", "overloaded", "timeout", "truncated_stream", "malformed_body", "disconnect", "unauthorized"
+]
+AcceptedKind = Literal["accepted_error", "accepted_disconnect", "accepted_timeout"]
+BatchKind = Literal[
+    "batch_slow",
+    "batch_expires",
+    "batch_lost_lines",
+    "batch_broken_lines",
+    "batch_duplicate_lines",
+    "batch_line_error",
+    "batch_line_refused",
+    "batch_late_output",
+    "batch_empty_ids",
+    "batch_token_limit",
+]
+Kind = CallKind | AcceptedKind | BatchKind
 
-KINDS: tuple[str, ...] = Kind.__args__  # type: ignore[attr-defined]
+ACCEPTED: tuple[str, ...] = AcceptedKind.__args__  # type: ignore[attr-defined]
+BATCH: tuple[str, ...] = BatchKind.__args__  # type: ignore[attr-defined]
+KINDS: tuple[str, ...] = (*CallKind.__args__, *ACCEPTED, *BATCH)  # type: ignore[attr-defined]
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,14 +39,22 @@ class Fault:
     Attributes:
         kind: `rate_limit` (429 with Retry-After), `server_error` (500), `overloaded` (503, Anthropic 529), `unauthorized` (401),
             `timeout` (no answer until the caller gives up, at most `hold_seconds`), `truncated_stream` (the stream ends early without its
-            closing events), `malformed_body` (status 200, broken JSON), `disconnect` (the connection drops).
+            closing events), `malformed_body` (status 200, broken JSON), `disconnect` (the connection drops). `accepted_error`,
+            `accepted_disconnect` and `accepted_timeout`: the call takes effect and is billed, but its caller gets a 500, a dropped
+            connection or silence. The `batch_` kinds wait for a batch that is created: `batch_slow` (takes `hold_seconds`),
+            `batch_expires` (only the share `probability` is done when it expires), `batch_lost_lines`, `batch_broken_lines`,
+            `batch_duplicate_lines`, `batch_line_error` (500) and `batch_line_refused` (400) for the share `probability` of the lines,
+            `batch_late_output` (completed, but its file ids come `hold_seconds` later), `batch_empty_ids` ("" for a file that is not
+            there), `batch_token_limit` (fails when more than `limit_tokens` would be enqueued).
         times: how many calls it hits; with `probability`, how many at most.
         model: only calls to this model, as the caller names it.
-        endpoint: only this endpoint: `chat`, `responses`, `messages`, `embeddings`, `count_tokens` or `models`.
+        endpoint: only this endpoint: `chat`, `responses`, `messages`, `embeddings`, `count_tokens`, `models`, `files`, `file_content`,
+            `batches` (creating one), `batches_get`, `batches_list`, `batches_cancel`, `batches_results`.
         after_chunks: how many pieces of a stream get through before it is cut.
         retry_after_seconds: what a 429 asks the caller to wait.
         probability: the share of matching calls it hits, drawn from `seed`; None hits them all.
-        hold_seconds: the longest a `timeout` holds a call.
+        hold_seconds: the longest a `timeout` holds a call; how long a batch takes or its output is late.
+        limit_tokens: how many input tokens may wait in all unfinished batches of a key and model.
     """
 
     kind: Kind
@@ -40,6 +66,7 @@ class Fault:
     probability: float | None = None
     seed: int = 0
     hold_seconds: float = 60
+    limit_tokens: int = 0
 
     @classmethod
     def from_json(cls, body: Any) -> Fault:
@@ -61,6 +88,17 @@ class Faults:
         """Let these happen to the next calls they fit."""
         with self._lock:
             self._waiting.extend((fault, [fault.times], Dice(fault.seed)) for fault in faults)
+
+    def for_batch(self, model: str | None) -> tuple[Fault, ...]:
+        """Everything that was ordered for the next batch: each kind at most once."""
+        taken: dict[str, Fault] = {}
+        with self._lock:
+            for fault, left, _ in self._waiting:
+                if fault.kind in BATCH and fault.kind not in taken and fault.model in (None, model):
+                    taken[fault.kind] = fault
+                    left[0] -= 1
+            self._waiting = [entry for entry in self._waiting if entry[1][0] > 0]
+        return tuple(taken.values())
 
     def clear(self) -> None:
         """Nothing goes wrong from here on."""
@@ -84,6 +122,6 @@ class Faults:
 
 
 def _fits(fault: Fault, endpoint: str, model: str | None, streamed: bool) -> bool:
-    if fault.kind == "truncated_stream" and not streamed:
+    if (fault.kind == "truncated_stream" and not streamed) or fault.kind in BATCH:
         return False
     return fault.endpoint in (None, endpoint) and fault.model in (None, model)

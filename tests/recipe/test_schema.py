@@ -94,7 +94,7 @@ def test_what_the_recipe_accepts_the_editor_accepts(more: dict[str, Any]) -> Non
         {"cap": "maybe"},
         {"cap": {"retry_factor": 17}},
         {"cache": {"similarity": 0.9}},
-        {"batch": {}},
+        {"histry": {}},
         {"ledger": None},
         {"pipeline": None},
         {"tasks": {"Up": {"tier": "simple"}}},

@@ -273,7 +273,7 @@ def test_models_built_without_a_file_are_checked_too() -> None:
 
 
 def test_all_problems_are_told_in_the_order_of_the_file(refused_file) -> None:
-    error = refused_file("mode: onn\ncap:\ntasks:\n  a: {tier: simple, output_tokens: 0}\nbatch: {}\n")
+    error = refused_file("mode: onn\ncap:\ntasks:\n  a: {tier: simple, output_tokens: 0}\nhistry: {}\n")
     lines = str(error).splitlines()
     assert [line.split("own.yaml:")[1].split(": ")[0] for line in lines] == ["2:1", "3:1", "5:21", "6:1"]
     assert all("  also " in line for line in lines[1:])

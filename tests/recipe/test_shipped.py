@@ -88,8 +88,10 @@ def test_rag_keeps_answers_for_a_week_per_tenant() -> None:
     assert (cache.scope, cache.ttl_seconds, cache.path) == (("tenant",), 7 * 24 * 3600, "frugal-answers.sqlite")
 
 
-def test_nightly_promises_no_batch() -> None:
-    pipeline = shipped("nightly").pipeline
+def test_nightly_is_half_price_through_batches_and_real_time_otherwise() -> None:
+    batch, pipeline = shipped("nightly").batch, shipped("nightly").pipeline
+    assert batch is not None
+    assert (batch.window_hours, batch.deadline_lane) == (24, "realtime")
     assert pipeline is not None
     assert (pipeline.lane, pipeline.variables, pipeline.task) == ("realtime", ("text",), "summary")
 

@@ -1,0 +1,143 @@
+"""Calls outside of batches: what the batches did not finish in time, and models that have no batch lane."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, Final
+
+from frugal_plugins.batch.desk import BATCHED, Desk
+from frugal_plugins.batch.harvest import give_back, wake
+from frugal_plugins.batch.http import NoAnswer, Refusal
+from frugal_plugins.batch.store import reply_text
+from frugal_plugins.errors import FrugalError, InputError
+from frugal_plugins.ledger.rows import pico
+from frugal_plugins.request import Lane, Reply
+from frugal_plugins.usage import Usage
+
+Call = Mapping[str, Any]
+
+_PATHS: Final = {"openai": "chat/completions", "anthropic": "messages"}
+
+
+def send_direct(desk: Desk) -> int:
+    """Send the next few planned calls that are not for a batch. Returns how many there were."""
+    calls = desk.store.all(
+        "SELECT * FROM calls WHERE job = ? AND state = 'planned' AND lane != 'batch' ORDER BY row, n LIMIT ?",
+        desk.job, desk.settings.concurrency,
+    )  # fmt: skip
+    calls = _within_limit(desk, calls)
+    if not calls:
+        return 0
+    with desk.store.writing() as db:
+        for call in calls:
+            db.execute(
+                "UPDATE calls SET state = 'sent', attempts = attempts + 1 WHERE job = ? AND row = ? AND n = ?",
+                (desk.job, call["row"], call["n"]),
+            )
+    desk.persisted("sending")
+    for provider in {call["provider"] for call in calls} & set(BATCHED):
+        desk.line(provider)  # made here: the threads share it
+    with ThreadPoolExecutor(desk.settings.concurrency) as pool:
+        came = list(pool.map(lambda call: _ask(desk, call), calls))
+    with desk.store.writing() as db:
+        for call, (reply, error, again) in zip(calls, came, strict=True):
+            place = (call["row"], call["n"])
+            if reply is None:
+                give_back(desk, db, place, call["attempts"] + 1, error, again=again)
+                continue
+            usd = pico(desk.usd(call["model"], reply.usage, reply.lane))
+            raw = json.dumps(reply.raw, ensure_ascii=False, separators=(",", ":")) if isinstance(reply.raw, dict) else None
+            db.execute(
+                "UPDATE calls SET state = 'answered', reply = ?, raw = ?, picousd = ?, body = NULL WHERE job = ? AND row = ? AND n = ?",
+                (reply_text(reply), raw, usd, desk.job, *place),
+            )
+            wake(desk, db, place)
+    desk.persisted("sent")
+    return len(calls)
+
+
+def go_direct(desk: Desk) -> int:
+    """The time of batches is over: plan what is left for flex where the model has it, else for real time. Returns how many."""
+    if desk.settings.deadline_lane == "none":
+        return 0
+    changed = 0
+    for row in desk.store.all("SELECT DISTINCT model FROM calls WHERE job = ? AND state = 'planned' AND lane = 'batch'", desk.job):
+        model = row["model"]
+        flex = desk.usd(model, Usage(input_tokens=1000), "flex") is not None
+        if not flex and desk.settings.deadline_lane == "flex":
+            continue
+        lane = "flex" if flex else "standard"
+        factor = 1 if flex else 2  # a batch costs half
+        with desk.store.writing() as db:
+            changed += db.execute(
+                "UPDATE calls SET lane = ?, batch = NULL, worst_picousd = worst_picousd * ?, attempts = min(attempts, ?) "
+                "WHERE job = ? AND model = ? AND state = 'planned' AND lane = 'batch'",
+                (lane, factor, desk.settings.max_attempts - 1, desk.job, model),
+            ).rowcount
+    if changed:
+        desk.persisted("direct")
+    return changed
+
+
+def give_up_late(desk: Desk) -> None:
+    """The deadline has passed: what is still only planned ends as an error."""
+    with desk.store.writing() as db:
+        for call in desk.store.all("SELECT row, n FROM calls WHERE job = ? AND state = 'planned'", desk.job):
+            words = "the deadline passed before there was an answer; allow a deadline_lane, more hours or more dollars"
+            give_back(desk, db, (call["row"], call["n"]), 0, words, again=False)
+    desk.persisted("late")
+
+
+def resume_direct(desk: Desk) -> int:
+    """Calls that were in flight when the process ended: perhaps paid, without an answer, so they are asked again."""
+    with desk.store.writing() as db:
+        return db.execute("UPDATE calls SET state = 'planned' WHERE job = ? AND state = 'sent'", (desk.job,)).rowcount
+
+
+def _within_limit(desk: Desk, calls: list[Call]) -> list[Call]:
+    held, fitting = desk.held_pico(), []
+    for call in calls:
+        if not desk.fits(call["worst_picousd"], held):
+            break
+        held += call["worst_picousd"] or 0
+        fitting.append(call)
+    return fitting
+
+
+def _ask(desk: Desk, call: Call) -> tuple[Reply | None, str, bool]:
+    """One call: its reply, or why there is none and whether asking again can help."""
+    body = json.loads(call["body"])
+    try:
+        if call["provider"] not in BATCHED:
+            return _through_litellm(body, call["model"]), "", False
+        if call["lane"] == "flex":
+            body["service_tier"] = "flex"
+        said = desk.line(call["provider"]).ask("POST", _PATHS[call["provider"]], json=body)
+        lane: Lane = "standard"
+        return desk.wording.reply(call["row"], call["model"], said, lane), "", False
+    except Refusal as error:
+        return None, str(error), error.again
+    except (NoAnswer, InputError) as error:
+        return None, str(error), True
+    except FrugalError as error:
+        return None, str(error), False
+
+
+def _through_litellm(body: dict[str, Any], model: str) -> Reply:
+    """A model of a provider without a batch lane."""
+    os.environ.setdefault("LITELLM_LOCAL_MODEL_COST_MAP", "True")
+    import litellm
+    from openai import OpenAIError
+
+    from frugal_plugins.litellm.convert import reply_of
+
+    try:
+        response = litellm.completion(**body, max_retries=0)
+    except OpenAIError as error:
+        raise Refusal(
+            f"{model} refused: {str(error)[:300]}", again=getattr(error, "status_code", 0) in (408, 429, 500, 502, 503, 529)
+        ) from error
+    return reply_of(response, asked_model=model).with_(raw=response.model_dump(), billed_as=model)

@@ -1,0 +1,350 @@
+"""Jobs from the outside: add rows, run, look, cancel, read the results."""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from decimal import Decimal
+from pathlib import Path
+from typing import Any, Final
+
+from frugal_plugins.batch.bodies import Wording
+from frugal_plugins.batch.desk import Desk
+from frugal_plugins.batch.direct import give_up_late, go_direct, resume_direct, send_direct
+from frugal_plugins.batch.forming import form_batches
+from frugal_plugins.batch.http import NoAnswer, Refusal
+from frugal_plugins.batch.planning import Plan, plan_rows
+from frugal_plugins.batch.settings import BatchSettings
+from frugal_plugins.batch.store import JobStore, NewRow, reply_from
+from frugal_plugins.batch.submitting import advance_batch, open_batches, release
+from frugal_plugins.batch.waves import advance_rows
+from frugal_plugins.errors import FrugalError, InputError
+from frugal_plugins.ledger.rows import usd
+from frugal_plugins.recipe.recipe import Recipe
+from frugal_plugins.request import Reply
+
+_READ: Final = 500
+
+
+@dataclass(frozen=True, slots=True)
+class RowResult:
+    """One row of the results, in the order the rows were given.
+
+    Attributes:
+        n: the row's place, from 0.
+        name: the caller's own id for it.
+        reply: the answer, or None.
+        error: why there is none, with what to do; None while the row is under way.
+        frugal: what the recipe did.
+    """
+
+    n: int
+    name: str | None
+    reply: Reply | None
+    error: str | None
+    frugal: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class JobStatus:
+    """How far a job is.
+
+    Attributes:
+        state: `open`, `done`, `held` (the dollar limit), or `cancelled`.
+        late_extra_usd: what the lanes that filled in before the deadline cost above the batch price.
+        lost_usd: what was paid for answers that never came.
+        usual_seconds: how long such batches have taken in this store; None where none has ended yet.
+    """
+
+    job: str
+    state: str
+    why: str | None
+    rows: int
+    done: int
+    failed: int
+    asked_once: int
+    spent_usd: Decimal
+    late_extra_usd: Decimal
+    lost_usd: Decimal
+    deadline_seconds: float
+    usual_seconds: float | None
+    batches: tuple[Mapping[str, Any], ...]
+
+    @property
+    def over(self) -> bool:
+        """Whether nothing more will happen by itself."""
+        return self.state != "open"
+
+
+class BatchJobs:
+    """The jobs of one store, run through one recipe.
+
+    Args:
+        recipe: its cache, router and caps apply to every row; its ledger books every row once.
+        path: the store's file.
+        settings: for jobs added here; a job keeps the settings it was added with.
+        clock: unix seconds; the recipe's own where none is given.
+        sleep: waits; a virtual clock's `advance` in tests.
+        wording: how calls are put into a provider's words.
+        persisted: called after each step that is on disk.
+
+    Raises:
+        FrugalError: the file is not a job store, is newer than this program, or another process runs its jobs.
+    """
+
+    def __init__(
+        self,
+        recipe: Recipe,
+        path: str | os.PathLike[str],
+        settings: BatchSettings | None = None,
+        *,
+        clock: Callable[[], float] | None = None,
+        sleep: Callable[[float], None] = time.sleep,
+        wording: Wording | None = None,
+        persisted: Callable[[str], None] = lambda _step: None,
+    ) -> None:
+        self.recipe = recipe
+        self.store = JobStore(path)
+        self.settings = settings or BatchSettings.of(recipe)
+        self.clock = clock or recipe.clock
+        self.sleep = sleep
+        self.wording = wording or Wording()
+        self.persisted = persisted
+
+    def close(self) -> None:
+        """Close the store."""
+        self.store.close()
+
+    def plan(self, rows: Iterable[NewRow]) -> Plan:
+        """What the rows would become and cost at most, without writing or sending anything."""
+        return plan_rows(self.recipe, rows, self.settings, self.wording, self.clock())
+
+    def add(self, rows: Iterable[NewRow], job: str | None = None, *, source: str = "") -> str:
+        """Write a job down, whole; `source` is where its recipe can be read again. Nothing is sent.
+
+        Raises InputError for two rows of one name, or none at all.
+        """
+        job = job or f"job-{secrets.token_hex(4)}"
+        if self.store.one("SELECT id FROM jobs WHERE id = ?", job) is not None:
+            raise InputError(f"there is a job '{job}' in {self.store.path} already; run it, forget it, or give another name")
+        self.store.add_job(job, self.recipe.name, self.clock(), self.settings, rows, source)
+        self.persisted("added")
+        return job
+
+    def step(self, job: str) -> float | None:
+        """Do all that can be done now. Returns the seconds until it is worth looking again, or None when the job is over."""
+        with self._at(job) as desk:
+            return None if desk is None else _step(desk)
+
+    def run(self, job: str, watch: Callable[[JobStatus], None] = lambda _status: None) -> JobStatus:
+        """Work on a job until it is over. After a crash or Ctrl-C, run it again."""
+        with self._at(job) as desk:
+            while desk is not None and (wait := _step(desk)) is not None:
+                watch(self.status(job))
+                self.sleep(wait)
+        return self.status(job)
+
+    def submit(self, job: str) -> JobStatus:
+        """Plan the job's rows and hand its batches in, and wait for nothing."""
+        with self._at(job) as desk:
+            if desk is not None:
+                advance_rows(desk)
+                desk_held = form_batches(desk)
+                for batch in open_batches(desk):
+                    if batch["state"] in ("intended", "uploaded"):
+                        advance_batch(desk, batch)
+                _close_if_over(desk, held_back=desk_held)
+        return self.status(job)
+
+    def cancel(self, job: str) -> JobStatus:
+        """Stop a job: its batches are cancelled and harvested, nothing further is asked."""
+        with self._at(job) as desk:
+            if desk is not None:
+                _stop_batches(desk)
+                while open_batches(desk):
+                    _advance_batches(desk)
+                    if open_batches(desk):
+                        self.sleep(max(1.0, _next_look(desk)))
+                advance_rows(desk)
+                give_up_late(desk)
+                advance_rows(desk)
+                with self.store.writing() as db:
+                    db.execute("UPDATE jobs SET state = 'cancelled', why = 'cancelled by you' WHERE id = ?", (job,))
+        return self.status(job)
+
+    def reconcile(self, job: str) -> JobStatus:
+        """Look up every batch that was handed in without an answer, now."""
+        with self._at(job) as desk:
+            if desk is not None:
+                with self.store.writing() as db:
+                    db.execute("UPDATE batches SET not_before = 0 WHERE job = ? AND state = 'submitting'", (job,))
+                for batch in open_batches(desk):
+                    if batch["state"] == "submitting":
+                        advance_batch(desk, batch)
+        return self.status(job)
+
+    def resume(self, job: str, max_usd: Decimal | None) -> None:
+        """Let a job that was held at its dollar limit go on under another."""
+        settings = BatchSettings.from_json(self.store.job(job)["settings"])
+        text = replace(settings, max_usd=max_usd).as_json()
+        with self.store.writing() as db:
+            db.execute("UPDATE jobs SET settings = ?, state = 'open', why = NULL WHERE id = ? AND state IN ('held', 'open')", (text, job))
+
+    def status(self, job: str) -> JobStatus:
+        """How far a job is."""
+        row, store = self.store.job(job), self.store
+        settings = BatchSettings.from_json(row["settings"])
+        count = store.count
+        usual = store.one(
+            "SELECT avg(ended_at - submitted_at) AS s FROM batches WHERE state = 'harvested' AND status IN ('completed', 'ended') "
+            "AND model IN (SELECT model FROM batches WHERE job = ?)",
+            job,
+        )
+        lost = count("SELECT sum(picousd) FROM lost WHERE job = ?", job)
+        names = "tag, provider, model, state, status, rows, provider_id, shown, why"
+        return JobStatus(
+            job=job,
+            state=row["state"],
+            why=row["why"],
+            rows=row["rows"],
+            done=count("SELECT count(*) FROM rows WHERE job = ? AND state = 'done'", job),
+            failed=count("SELECT count(*) FROM rows WHERE job = ? AND state = 'failed'", job),
+            asked_once=count("SELECT count(*) FROM calls WHERE job = ? AND state = 'same'", job),
+            spent_usd=usd(count("SELECT sum(picousd) FROM calls WHERE job = ?", job) + lost) or Decimal(0),
+            late_extra_usd=usd(count("SELECT sum(picousd) FROM calls WHERE job = ? AND lane = 'standard' AND state = 'answered'", job) // 2)
+            or Decimal(0),
+            lost_usd=usd(lost) or Decimal(0),
+            deadline_seconds=row["created"] + settings.window_hours * 3600,
+            usual_seconds=None if usual is None else usual["s"],
+            batches=tuple(store.all(f"SELECT {names} FROM batches WHERE job = ? ORDER BY id", job)),
+        )
+
+    def results(self, job: str) -> Iterator[RowResult]:
+        """Every row in the order it was given, with its answer, its error, or neither while it is under way."""
+        self.store.job(job)
+        after = -1
+        while True:
+            rows = self.store.all("SELECT n, name, result, error FROM rows WHERE job = ? AND n > ? ORDER BY n LIMIT ?", job, after, _READ)
+            yield from (_row_result(row) for row in rows)
+            if len(rows) < _READ:
+                return
+            after = rows[-1]["n"]
+
+    @contextmanager
+    def _at(self, job: str) -> Iterator[Desk | None]:
+        """The desk of a job that is open, with the store to ourselves; None when it is over."""
+        row = self.store.job(job)
+        if row["recipe"] != self.recipe.name:
+            raise InputError(f"job '{job}' was made with the recipe '{row['recipe']}', not '{self.recipe.name}'; name that one")
+        with _alone(self.store.path):
+            settings = BatchSettings.from_json(row["settings"])
+            desk = Desk(self.store, self.recipe, job, settings, row["created"], self.wording, self.clock, self.persisted)
+            try:
+                resume_direct(desk)
+                yield desk if row["state"] == "open" else None
+            finally:
+                desk.close()
+
+
+def _step(desk: Desk) -> float | None:
+    """One round: rows, batches, direct calls; then how long to wait."""
+    advance_rows(desk)
+    late = desk.late()
+    if late:
+        _stop_batches(desk)
+    _advance_batches(desk)
+    advance_rows(desk)
+    held_back = False
+    if late:
+        go_direct(desk)
+    else:
+        held_back = form_batches(desk)
+        _advance_batches(desk, only=("intended", "uploaded"))
+    while send_direct(desk):
+        advance_rows(desk)
+        if late:
+            go_direct(desk)
+    if desk.clock() >= desk.deadline():
+        give_up_late(desk)
+    advance_rows(desk)
+    if _close_if_over(desk, held_back=held_back):
+        return None
+    return max(1.0, _next_look(desk))
+
+
+def _advance_batches(desk: Desk, only: tuple[str, ...] = ()) -> None:
+    for batch in open_batches(desk):
+        if not only or batch["state"] in only:
+            advance_batch(desk, batch)
+
+
+def _stop_batches(desk: Desk) -> None:
+    """Cancel what was handed in; give back what was not. A batch nobody can find is waited for as long as there is time."""
+    for batch in open_batches(desk):
+        if batch["state"] in ("intended", "uploaded"):
+            release(desk, batch, "stopped before it was handed in")
+        elif batch["state"] == "submitting" and desk.clock() >= desk.switch_at() + desk.settings.cancel_seconds:
+            release(desk, batch, "handed in without an answer, and not found before the deadline; it may be paid without a result")
+        elif batch["state"] == "submitted" and batch["status"] not in ("cancelling", "canceling"):
+            try:
+                desk.lane(batch["provider"]).cancel(batch["provider_id"])
+            except (Refusal, NoAnswer):
+                continue
+            with desk.store.writing() as db:
+                status = "cancelling" if batch["provider"] == "openai" else "canceling"
+                db.execute("UPDATE batches SET status = ?, not_before = 0 WHERE id = ?", (status, batch["id"]))
+            desk.persisted("cancelled")
+
+
+def _next_look(desk: Desk) -> float:
+    """Seconds until something is due: a batch's next look, or the moment the batches are stopped."""
+    now = desk.clock()
+    due = [batch["not_before"] for batch in open_batches(desk)]
+    if not desk.late():
+        due.append(desk.switch_at())
+    return min((moment for moment in due), default=now + desk.settings.poll_seconds) - now
+
+
+def _close_if_over(desk: Desk, *, held_back: bool) -> bool:
+    """Whether the job is over: all rows are, or what is left does not fit the dollar limit."""
+    left = desk.store.count("SELECT count(*) FROM rows WHERE job = ? AND state IN ('new', 'waiting', 'ready')", desk.job)
+    state, why = ("done", None)
+    if left:
+        planned = desk.store.count("SELECT count(*) FROM calls WHERE job = ? AND state = 'planned'", desk.job)
+        stuck = (held_back or (planned and desk.late())) and not open_batches(desk) and desk.settings.max_usd is not None
+        if not stuck:
+            return False
+        state, why = "held", f"{planned:,} calls could cross max_usd of {desk.settings.max_usd}; allow more and run the job again"
+    with desk.store.writing() as db:
+        db.execute("UPDATE jobs SET state = ?, why = ? WHERE id = ?", (state, why, desk.job))
+    desk.persisted("closed")
+    return True
+
+
+def _row_result(row: Mapping[str, Any]) -> RowResult:
+    if row["result"] is None:
+        return RowResult(row["n"], row["name"], None, row["error"], {})
+    said = json.loads(row["result"])
+    reply = reply_from(json.dumps(said["reply"]), None).with_(raw=said["raw"])
+    return RowResult(row["n"], row["name"], reply, None, said["frugal"])
+
+
+@contextmanager
+def _alone(path: Path) -> Iterator[None]:
+    """One process at a time works on a store; the lock falls with the process that holds it."""
+    with Path(f"{path}.lock").open("w", encoding="utf-8") as file:
+        try:
+            import fcntl
+        except ImportError:  # no such lock on Windows: one process there is the user's own care
+            yield
+            return
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise FrugalError(f"another process is working on {path}; wait for it, or stop it") from error
+        yield

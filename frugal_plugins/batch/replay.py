@@ -1,0 +1,114 @@
+"""A row's flow, run from its original request and fed from the journal: no technique knows that a day has passed."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+from frugal_plugins.batch.store import Journaled, StoredRow
+from frugal_plugins.drivers import Run
+from frugal_plugins.errors import FrugalError
+from frugal_plugins.flow import Attempt, Call, Context
+from frugal_plugins.ledger.file import Ledger
+from frugal_plugins.ledger.settle import Entry
+from frugal_plugins.recipe.recipe import Recipe
+from frugal_plugins.request import NO_USAGE, Reply, Request
+from frugal_plugins.told import Told
+
+
+class CallFailed(FrugalError):
+    """A call of a row came to nothing: the provider refused it, or it was asked as often as it may be."""
+
+
+class Unbooked(Recipe):
+    """A recipe whose flows are not booked when they end, because a row's flow is run once for every wave of its job.
+
+    Shares the cache, prices and sessions of the recipe it is made from.
+    """
+
+    def __init__(self, recipe: Recipe) -> None:
+        self.__dict__.update(vars(recipe))
+
+    @property
+    def ledger(self) -> Ledger | None:
+        """None: the executor books a row when it is over."""
+        return None
+
+
+@dataclass(frozen=True, slots=True)
+class Replayed:
+    """How far a row got: it wants `call`, or it is over with `reply` or `error`."""
+
+    ctx: Context
+    request: Request
+    call: Call | None = None
+    reply: Reply | None = None
+    error: str | None = None
+
+
+def replay(
+    recipe: Unbooked, row: StoredRow, journal: Sequence[Journaled], reachable: Callable[[str], bool] | None, purpose: str = "batch"
+) -> Replayed:
+    """Run a row's flow as far as the journal goes.
+
+    A row that already has a journal has passed the cache without a hit; it is not looked up again, or the answer another row
+    has stored since would send the replay another way than the one that was paid for.
+    """
+    told = row.told
+    if journal:
+        told = Told(told.off, told.task, told.session, {**told.tags, "no_cache": "yes"})
+    flow, ctx = recipe.flow(row.request, told=told, host=purpose, reachable=reachable, id=f"{row.job}-{row.n}")
+    asked = row.request.with_(tags={**row.request.tags, **row.told.tags}, session=row.told.session or row.request.session)
+    try:
+        run = Run(flow, ctx)
+        for entry in journal:
+            if run.call is None:
+                break
+            _feed(run, ctx, entry)
+    except CallFailed as error:
+        return Replayed(ctx, asked, error=str(error))
+    if run.call is None:
+        return Replayed(ctx, asked, reply=run.result())
+    call = run.call
+    flow.close()
+    return Replayed(ctx, asked, call=call)
+
+
+def _feed(run: Run, ctx: Context, entry: Journaled) -> None:
+    """Tell the flow what came of its call, and book it under the model that was really asked."""
+    assert run.call is not None
+    sent = replace(run.call, request=run.call.request.with_(model=entry.model))
+    for usage in entry.lost:
+        ctx.attempts.append(Attempt(sent, Reply({}, entry.model, usage, "lost", billed_as=entry.model, lane="batch"), "LineLost", "batch"))
+    place = len(ctx.attempts)
+    if entry.reply is None:
+        with run:
+            raise CallFailed(entry.error or "the call came to nothing")
+    else:
+        reply = entry.reply
+        if entry.shared_with is not None:
+            ctx.note("batch", "hit", f"row {entry.shared_with} of this job asks the same and was asked once for both")
+            reply = reply.with_(usage=NO_USAGE, saved=reply.usage, id=None)
+        with run:
+            run.answer(reply)
+    ctx.attempts[place].call = sent
+
+
+def book(recipe: Recipe, over: Replayed) -> None:
+    """Write a row that is over into the ledger. Its id is the row's own, so a second time changes nothing."""
+    ledger = recipe.ledger
+    if ledger is None:
+        return
+    ledger.record(
+        Entry(
+            request=over.request,
+            ctx=over.ctx,
+            reply=over.reply,
+            error=None if over.reply is not None else "CallFailed",
+            baseline_model=recipe.baseline_model(over.request),
+            prices=recipe.prices,
+            at=dt.datetime.fromtimestamp(recipe.clock(), tz=dt.UTC),
+            usual_output=ledger.usual_output,
+        )
+    )
