@@ -29,8 +29,13 @@ _SAID: Final = re.compile(
 )
 _FRACTION: Final = re.compile(r"\\[dt]?frac\s*(?:\{([^{}]+)\}|(\d))\s*(?:\{([^{}]+)\}|(\d))")
 _WRAPPER: Final = re.compile(r"\\(?:text|mathrm|mathbf|textbf|operatorname)\s*\{([^{}]*)\}")
-_NOISE: Final = re.compile(r"\\[!,;: ()\[\]]|\\(?:left|right|displaystyle|quad|circ)\b|\^\{?\\circ\}?|[$\u20ac\u00a3*`\s]|\\?%|,(?=\d{3}(?!\d))")
-_QUANTITY: Final = re.compile(r"\W*?([-+]?\d[\d,]*(?:\.\d+)?(?:/\d+)?)\s*(?:%|\u00b0|(?:\s|(?<=\d)(?=k?[gmls]\b|km|cm|mm))[a-z][a-z ]{0,24})?[.\s$*`]*")
+_NOISE: Final = re.compile(
+    r"\\[!,;: ()\[\]]|\\(?:left|right|displaystyle|quad|circ)\b|\^\{?\\circ\}?|[$\u20ac\u00a3*`\s]|\\?%|,(?=\d{3}(?!\d))"
+)
+_QUANTITY: Final = re.compile(
+    r"[^\w-]*?([-+]?\d[\d,]*(?:\.\d+)?(?:/\d+)?)\s*"
+    r"(?:%|\u00b0|(?:\s|(?<=\d)(?=k?[gmls]\b|km|cm|mm))[a-z][a-z ]{0,24})?[.\s$*`]*"
+)
 _OPTION: Final = re.compile(r"\(?([A-Ja-j])[).:](?:\s.*)?|\(?([A-J])\)?", re.DOTALL)
 _LITERAL: Final = re.compile(r"^[\[\({'\"]|^(?:True|False|None|true|false|null)$")
 _BARE: Final = re.compile(r"[\s\"'`]")

@@ -14,11 +14,13 @@ from typing import Any, Final, Literal
 
 from frugal_plugins.prefix import CachePlan, Rewrite, static_params_tokens
 from frugal_plugins.request import Message, Request
-from frugal_plugins.text.turns import chained, cuts, digest, head_length, is_user_turn, results_in, tokens_of
+from frugal_plugins.text.turns import chained, cuts, digest, has_results, head_length, is_user_turn, tokens_of
 
-SUMMARY_FRAME_TOKENS: Final = 30
-_LEAST_GAIN_TOKENS: Final = 48
-_SHORT_OF: Final = 1.15
+SUMMARY_FRAME_TOKENS: Final = 24
+_LEAST_SUMMARY_TOKENS: Final = 56
+_LEAST_GAIN_TOKENS: Final = 32
+_SHORT_OF: Final = 1.03
+_LEAST_SHARE: Final = 0.12
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,19 +79,22 @@ class Terms:
         when: `it_pays` by the rule above, `always` after a fixed number of turns.
         every_turns: user turns between two summaries, for `always`.
         keep_turns: user turns that stay word for word.
-        summary_tokens: the most a summary may take.
+        summary_tokens: the most a summary may take; twice that where it stands for tool results, which are dense with ids.
         summary_share: and at most this share of what it stands for.
         keep_results: how many of the newest tool results are never cut down to stubs.
         patience: how many times the cost of a rewrite full history must have cost extra before it is made.
+        as_long_again: and the rewrite must pay back within this share of the calls the conversation has had: what has
+            lasted is expected to last as long again, and a short conversation may be over.
     """
 
     when: Literal["it_pays", "always"] = "it_pays"
     every_turns: int = 5
     keep_turns: int = 2
     summary_tokens: int = 400
-    summary_share: float = 0.4
-    keep_results: int = 4
+    summary_share: float = 0.35
+    keep_results: int = 8
     patience: float = 1.5
+    as_long_again: float = 0.5
 
 
 @dataclass(slots=True)
@@ -110,8 +115,8 @@ class Reading:
         return cls(request.messages, digests, tokens, head_length(request.messages), _params_tokens(request))
 
     def upto(self, count: int) -> str:
-        """The name of the first `count` messages."""
-        return chained(self.digests[:count])
+        """The name of the first `count` messages, the developer's left out: a clock there must not end a conversation."""
+        return chained(self.digests[self.head : count])
 
     def holds(self, state: State) -> bool:
         """Whether this is the conversation a state was made from: its summed-up beginning is unchanged."""
@@ -185,9 +190,18 @@ def choose(
     if saves <= 0:
         return Choice(state, None, "a shorter prompt would fall below the cache's minimum and cost more")
     carry = state.carry + saves
-    if cost > 0 and carry < cost * terms.patience:
+    if cost > 0 and saves < _LEAST_SHARE * best.rewrite.stays(plan):
+        return Choice(
+            replace(state, carry=carry), None, f"a rewrite would save {saves:.0f} units a call, too little to risk its cost", saves
+        )
+    calls = sum(message.get("role") == "assistant" for message in reading.messages) + 1
+    if cost > 0 and (carry < cost * terms.patience or saves * calls * terms.as_long_again < cost):
         return Choice(replace(state, carry=carry), None, f"not yet: rewriting costs {cost:.0f} units, waiting has cost {carry:.0f}", saves)
-    why = "the prefix is cold, so rewriting is free" if cost <= 0 else f"full history has cost {carry:.0f} units extra, rewriting costs {cost:.0f}"
+    why = (
+        "the prefix is cold, so rewriting is free"
+        if cost <= 0
+        else f"full history has cost {carry:.0f} units extra, rewriting costs {cost:.0f}"
+    )
     return Choice(_moved(reading, state, best), best.rewrite, why, saves)
 
 
@@ -201,7 +215,7 @@ def _fixed(reading: Reading, state: State, found: Sequence[_Candidate], terms: T
     cut = [candidate for candidate in found if candidate.cut > state.cut]
     if cut and turns >= terms.every_turns + terms.keep_turns:
         return Choice(_moved(reading, state, cut[0]), cut[0].rewrite, f"{turns} user turns since the last summary")
-    results = sum(any(True for _ in results_in(message)) for message in reading.messages[state.mark :])
+    results = sum(has_results(message) for message in reading.messages[state.mark :])
     stubs = [candidate for candidate in found if candidate.stubbed > state.stubbed and candidate.cut == state.cut]
     if stubs and results >= terms.every_turns + terms.keep_results:
         return Choice(_moved(reading, state, stubs[0]), stubs[0].rewrite, f"{results} tool results since the last rewrite")
@@ -216,7 +230,9 @@ def _moved(reading: Reading, state: State, candidate: _Candidate) -> State:
 class _Sizes:
     """How many tokens the prompt has now and would have after each possible rewrite."""
 
-    def __init__(self, reading: Reading, state: State, shown: Sequence[int], terms: Terms, warm: bool, shown_from: Callable[[int], int] | None) -> None:
+    def __init__(
+        self, reading: Reading, state: State, shown: Sequence[int], terms: Terms, warm: bool, shown_from: Callable[[int], int] | None
+    ) -> None:
         self.reading, self.state, self.shown, self.terms = reading, state, shown, terms
         self.shown_from = shown_from
         self.behind = [0, *accumulate(shown)]
@@ -255,7 +271,7 @@ class _Sizes:
     def _stubs(self) -> _Candidate | None:
         """All but the newest tool results as stubs; what stands before the first of them stays warm."""
         start = max(self.state.mark, self.reading.head)
-        places = [p for p in range(start, len(self.shown)) if self.shown[p] > 120 and any(True for _ in results_in(self.reading.messages[p]))]
+        places = [p for p in range(start, len(self.shown)) if self.shown[p] > 120 and has_results(self.reading.messages[p])]
         old = places[: -self.terms.keep_results] if self.terms.keep_results else places
         if not old:
             return None
@@ -273,4 +289,5 @@ class _Sizes:
 def summary_budget(reading: Reading, cut: int, terms: Terms) -> int:
     """How many tokens the summary of everything before `cut` may take."""
     archived = sum(reading.tokens[reading.head : cut])
-    return min(terms.summary_tokens, int(archived * terms.summary_share))
+    tools = any(map(has_results, reading.messages[reading.head : cut]))
+    return min(terms.summary_tokens * (1 + tools), max(_LEAST_SUMMARY_TOKENS, int(archived * terms.summary_share)))

@@ -9,13 +9,13 @@ from __future__ import annotations
 import datetime as dt
 from collections import deque
 from collections.abc import Hashable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from frugal_plugins.models import _facts as model_facts
 from frugal_plugins.prices import PriceBook, bare_name, provider_of
 from frugal_plugins.request import Request
-from frugal_plugins.text.turns import has_marks
+from frugal_plugins.text.turns import has_marks, is_marked
 from frugal_plugins.tokens import count_messages
 
 MARKED_BY_CALLER: Final = frozenset({"anthropic", "bedrock", "bedrock_converse", "vertex_ai", "azure_ai", "databricks", "openrouter"})
@@ -131,7 +131,7 @@ def plan_in_force(request: Request, prices: PriceBook, *, marks_come: bool, at: 
     plan = plan_for(request.model, prices, at=at)
     if plan is None or not plan.explicit or marks_come:
         return plan
-    marked = any(map(has_marks, request.messages)) or has_marks(request.params.get("system")) or has_marks(request.params.get("tools"))
+    marked = any(map(is_marked, request.messages)) or has_marks(request.params.get("system")) or has_marks(request.params.get("tools"))
     marked = marked or bool(request.params.get("cache_control") or request.params.get("cache_control_injection_points"))
     return plan if marked else plan.without_cache()
 
@@ -154,15 +154,24 @@ class Rewrite:
 
     def cost(self, plan: CachePlan) -> float:
         """What rewriting costs in this call beyond staying; negative where it is free, for instance when the prefix is cold."""
-        stay = plan.units(self.warm_tokens, self.stay_tokens)
-        return plan.units(min(self.static_tokens, self.warm_tokens), self.after_tokens) - stay
+        even = replace(plan, step_tokens=1)
+        stay = even.units(self.warm_tokens, self.stay_tokens)
+        return even.units(min(self.static_tokens, self.warm_tokens), self.after_tokens) - stay
+
+    def stays(self, plan: CachePlan) -> float:
+        """What this call costs without a rewrite."""
+        return plan.units(self.warm_tokens, self.stay_tokens)
 
     def saves(self, plan: CachePlan) -> float:
-        """What each later call saves, as things stand and also once the prompt at hand has grown past the cache's minimum."""
-        stay = plan.units(self.stay_tokens, self.stay_tokens)
+        """What each later call saves, as things stand and also once the prompt at hand has grown past the cache's minimum.
+
+        Where a prompt falls between two of the cache's steps is luck that later calls even out, so steps do not count here.
+        """
+        even = replace(plan, step_tokens=1)
+        stay = even.units(self.stay_tokens, self.stay_tokens)
         if plan.caches and self.stay_tokens < plan.minimum_tokens:
             stay = min(stay, plan.minimum_tokens * plan.read)
-        return stay - plan.units(self.after_tokens, self.after_tokens)
+        return stay - even.units(self.after_tokens, self.after_tokens)
 
 
 @dataclass(frozen=True, slots=True)

@@ -58,13 +58,14 @@ class SessionStore(Protocol):
 def session_key(request: Request, technique: str) -> str:
     """The caller's name for the conversation, else a fingerprint of how it began; never shared between scopes.
 
-    A conversation that has hardly begun has no name yet: the first answers tell two of them apart that open with "Hi".
+    The developer's prompt does not count, since it may hold a clock. The first answers tell two conversations apart that
+    both open with "Hi".
     """
     scope = "|".join((technique, *request.scope, *(f"{name}={request.tags[name]}" for name in ("tenant", "user") if name in request.tags)))
     if request.session:
         return fingerprint([scope, "named", request.session])
     first = head_length(request.messages)
-    beginning = request.messages[: first + _BEGINNING_MESSAGES]
+    beginning = request.messages[first : first + _BEGINNING_MESSAGES]
     return fingerprint([scope, "begins", chained([digest(message) for message in beginning])])
 
 

@@ -1,7 +1,7 @@
-"""Which kind of work a request is: named by the caller, or found by rules that only speak when the words are plain.
+"""Which kind of work a request is: named by the caller, found by rules that only speak when the words are plain, or by a classifier.
 
-No signal is never "cheap": a request no rule recognises is `UNKNOWN` and stays with the model it asked for. A classifier
-that learns takes this module's place without changing its callers.
+No signal is never "cheap": the classifier must be surer of a cheap kind of work than of a dear one, and what neither
+recognises is `UNKNOWN` and stays with the model it asked for.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ TASKS: Final = (
 )
 """The kinds of work a recipe can name without declaring more of its own."""
 
-Source = Literal["declared", "rules", "unknown"]
+Source = Literal["declared", "rules", "classifier", "unknown"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +40,23 @@ class Task:
     why: str = ""
 
 
-UNKNOWN: Final = Task("unknown", "unknown", "no rule recognised it")
+UNKNOWN: Final = Task("unknown", "unknown", "neither a rule nor the classifier recognised it")
+
+_KINDS: Final = {
+    "clf": "classification",
+    "extract": "extraction",
+    "qa": "question",
+    "summarize": "summary",
+    "draft": "drafting",
+    "reason": "reasoning",
+    "code": "code",
+}
+_SURE: Final = {"clf": 0.9, "extract": 0.9, "qa": 0.93}
+"""How sure the classifier must be of work that goes to a cheap model; of the others `_FAIRLY_SURE`."""
+
+_FAIRLY_SURE: Final = 0.7
+_FEWEST_WORDS: Final = 12
+_SHORT_SYSTEM_CHARS: Final = 400
 
 _READ_CHARS: Final = 6000
 """Rules read the two ends of a long text; the instruction stands at one of them."""
@@ -100,7 +116,7 @@ _CHEAP: Final = frozenset({"yes_no", "classification", "extraction"})
 
 
 def find_task(request: Request) -> Task | None:
-    """What the words of the request plainly say it is, or None.
+    """What the words of the request say it is, or None.
 
     Requests with tools are never guessed at: an agent's next step can be anything.
     """
@@ -116,10 +132,27 @@ def find_task(request: Request) -> Task | None:
     if _asks_for_fields(request):
         return Task("extraction", "rules", "a flat JSON schema is to be filled")
     if not _SUPPORT.search(told[:_HEAD_CHARS]):
-        return None
+        return _classified(asked, told)
     if _is_first_question(request, asked, told):
         return Task("faq", "rules", "a short first question to customer support, answered from the long text in the prompt")
     return Task("support_reply", "rules", "the system prompt describes customer support")
+
+
+def _classified(asked: str, told: str) -> Task | None:
+    """The classifier's opinion, where there is enough text and it is sure.
+
+    It learned English: other scripts are left alone. It reads what the user asked only, so under a long system prompt, which
+    may ask for anything, it never speaks for a cheap kind of work.
+    """
+    if len(asked.split()) < _FEWEST_WORDS or sum(c.isascii() for c in asked) < 0.9 * len(asked):
+        return None
+    from frugal_plugins.learned.kinds import kind_of
+
+    kind, likely = kind_of(asked)
+    cheap = kind in _SURE
+    if likely < _SURE.get(kind, _FAIRLY_SURE) or (cheap and len(told) > _SHORT_SYSTEM_CHARS):
+        return None
+    return Task(_KINDS[kind], "classifier", f"looks like {_KINDS[kind]}, {100 * likely:.0f} % sure")
 
 
 def _is_first_question(request: Request, asked: str, told: str) -> bool:

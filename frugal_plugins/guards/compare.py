@@ -97,7 +97,7 @@ def _typing_error(x: str, y: str) -> bool:
     """One letter changed, missing, doubled or two swapped, in a word of five letters or more that is no known word of its own."""
     if min(len(x), len(y)) < 5 or abs(len(x) - len(y)) > 1 or x[0] != y[0]:
         return False
-    if x in _KNOWN and y in _KNOWN:
+    if not (x.isalpha() and y.isalpha()) or (x in _KNOWN and y in _KNOWN):
         return False
     if len(x) == len(y):
         off = [i for i in range(len(x)) if x[i] != y[i]]
@@ -113,7 +113,9 @@ def _opposed(left: list[str], right: list[str]) -> bool:
 def _prefixed(left: list[str], right: list[str]) -> bool:
     """subscribe / unsubscribe, able / unable, payable / nonpayable."""
     bare = {word.removeprefix(prefix) for word in left for prefix in _PREFIXES if word.startswith(prefix) and len(word) > len(prefix) + 3}
-    bare_too = {word.removeprefix(prefix) for word in right for prefix in _PREFIXES if word.startswith(prefix) and len(word) > len(prefix) + 3}
+    bare_too = {
+        word.removeprefix(prefix) for word in right for prefix in _PREFIXES if word.startswith(prefix) and len(word) > len(prefix) + 3
+    }
     return not bare.isdisjoint(right) or not bare_too.isdisjoint(left)
 
 

@@ -24,11 +24,23 @@ from frugal_plugins.guards.lexicon import (
 LONGEST_CHARS: Final = 2_000
 """Longer texts are not compared word by word; the caller treats them as a conflict."""
 
-_TOKEN: Final = re.compile(r"https?://\S+|[\w.+-]+@[\w-]+\.[\w.]+|\d+(?:[.,:/-]\d+)*[^\W\d_]*|[^\W\d_]+(?:[-'’][^\W_]+)*\d*|[$€£¥₹%]|(?<=\s)[-+](?=\d)")
+_TOKEN: Final = re.compile(
+    r"https?://\S+|[\w.+-]+@[\w-]+\.[\w.]+|\d+(?:[.,:/-]\d+)*[^\W\d_]*|[^\W\d_]+(?:[-'’][^\W_]+)*\d*|[$€£¥₹%]|(?<=\s)[-+](?=\d)"
+)
 _NUMBER: Final = re.compile(r"(\d+(?:[.,:/-]\d+)*)([^\W\d_]*)")
 _GROUPED: Final = re.compile(r"\d{1,3}(?:[.,]\d{3})+")
-_SCALE: Final = {"k": 1_000, "m": 1_000_000, "mn": 1_000_000, "bn": 1_000_000_000, "million": 1_000_000, "billion": 1_000_000_000, "thousand": 1_000}
-_AMBIGUOUS_TIMES: Final = frozenset({"may", "march", "sun", "sat", "mon", "second", "last", "current", "currently", "next", "following", "past", "spring", "fall", "am"})
+_SCALE: Final = {
+    "k": 1_000,
+    "m": 1_000_000,
+    "mn": 1_000_000,
+    "bn": 1_000_000_000,
+    "million": 1_000_000,
+    "billion": 1_000_000_000,
+    "thousand": 1_000,
+}
+_AMBIGUOUS_TIMES: Final = frozenset(
+    {"may", "march", "sun", "sat", "mon", "second", "last", "current", "currently", "next", "following", "past", "spring", "fall", "am"}
+)
 _WHICH: Final = frozenset({"next", "last", "upcoming", "previous", "past", "following"})
 _QUESTIONS: Final = (
     (re.compile(r"\b(?:what|which|at what) (?:time|day|date|hour)s?\b|\bwhen\b|\bhow (?:soon|long)\b"), "when"),
@@ -107,7 +119,7 @@ def _numbers(tokens: list[str], language: str) -> tuple[list[str], set[str], set
     numbers, units, used = [], set(), set()
     named = {word: str(value) for value, word in enumerate(NUMBER_WORDS.get(language, ()))}
     if language == "en":
-        named |= LARGER_NUMBERS | ORDINALS
+        named |= dict(LARGER_NUMBERS) | dict(ORDINALS)
         del named["one"], named["second"]
     for i, token in enumerate(tokens):
         found = _NUMBER.fullmatch(token)
@@ -156,31 +168,31 @@ def _times(tokens: list[str], written: list[str], used: set[int]) -> set[str]:
 
 def _is_a_time(i: int, tokens: list[str], written: list[str]) -> bool:
     """Whether an ambiguous word (may, march, sun, last, am) names a time here."""
-    token, after, before = tokens[i], tokens[i + 1 : i + 2], tokens[max(0, i - 1) : i]
-    if token in _WHICH:
+    said, after, before = tokens[i], tokens[i + 1 : i + 2], tokens[max(0, i - 1) : i]
+    if said in _WHICH:
         return any(word in TIMES or word in UNITS for word in after)
-    if token == "am":
+    if said == "am":
         return any(word[0].isdigit() for word in before)
     beside_a_number = any(word[:1].isdigit() for word in before + after)
-    return beside_a_number or (written[i][:1].isupper() and i > 0) or (before == ["in"] or before == ["on"])
+    return beside_a_number or (written[i][:1].isupper() and i > 0) or before in (["in"], ["on"])
 
 
-def _carries(token: str, language: str) -> bool:
-    if token in STOP_WORDS or _negates(token, language) or token in "$€£¥₹%-+":
+def _carries(said: str, language: str) -> bool:
+    if said.removesuffix("'s") in STOP_WORDS or _negates(said, language) or said in "$€£¥₹%-+":
         return False
-    return language == "en" or token not in TELLTALE[language]
+    return language == "en" or said not in TELLTALE[language]
 
 
-def _negates(token: str, language: str) -> bool:
-    return token.endswith("n't") or token in NEGATIONS["en" if language == "en" else language] or (language == "en" and token == "sans")
+def _negates(said: str, language: str) -> bool:
+    return said.endswith("n't") or said in NEGATIONS["en" if language == "en" else language] or (language == "en" and said == "sans")
 
 
 def _stops(tokens: list[str]) -> bool:
     """Whether an action is told to end or not to be done: "stop watering", "avoid", "banned"."""
-    for i, token in enumerate(tokens):
-        if token in STOPS_AN_ACTION:
+    for i, said in enumerate(tokens):
+        if said in STOPS_AN_ACTION:
             after = tokens[i + 1] if i + 1 < len(tokens) else ""
-            if token not in ("stop", "stops", "quit", "skip") or after.endswith("ing") or after == "from":
+            if said not in ("stop", "stops", "quit", "skip") or after.endswith("ing") or after == "from":
                 return True
     return False
 
@@ -195,7 +207,11 @@ def _names(written: list[str], tokens: list[str], plain: str) -> frozenset[str]:
         place = plain.find(word, place)
         begins = i == 0 or any(place - 3 <= start <= place and not plain[start:place].strip(" .!?:\"'") for start in starts)
         low = tokens[i]
-        if "@" in low or low.startswith("http") or (any(c.isdigit() for c in word) and any(c.isalpha() for c in word) and not word[0].isdigit()):
+        if (
+            "@" in low
+            or low.startswith("http")
+            or (any(c.isdigit() for c in word) and any(c.isalpha() for c in word) and not word[0].isdigit())
+        ):
             found.add(low)
         elif word[:1].isupper() and not shouted and (not begins or (len(word) > 1 and word.isupper())) and _may_be_a_name(low):
             found.add(_one_form(low.removesuffix("'s")))

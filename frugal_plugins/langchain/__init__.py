@@ -14,12 +14,13 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from frugal_plugins.langchain.batch import BatchExecutor as BatchExecutor
+    from frugal_plugins.langchain.cache import FaissSemanticCache as FaissSemanticCache
     from frugal_plugins.langchain.pipeline import runnable as runnable
     from frugal_plugins.langchain.router import FrugalRouter as FrugalRouter
 
-__all__ = ["BatchExecutor", "FrugalRouter", "runnable"]
+__all__ = ["BatchExecutor", "FaissSemanticCache", "FrugalRouter", "runnable"]
 
-_HOMES = {"BatchExecutor": "batch", "FrugalRouter": "router", "runnable": "pipeline"}
+_HOMES = {"BatchExecutor": "batch", "FaissSemanticCache": "cache", "FrugalRouter": "router", "runnable": "pipeline"}
 
 
 def __getattr__(name: str) -> Any:

@@ -70,7 +70,7 @@ class BatchExecutor(Runnable[Sequence[Any], list[Any]]):
         take_apart(whole)
         return cls(whole, BatchJobs(recipe, store, settings, sleep=sleep))
 
-    def invoke(  # type: ignore[override]
+    def invoke(
         self,
         input: Sequence[Any],  # noqa: A002
         config: RunnableConfig | None = None,
@@ -84,7 +84,7 @@ class BatchExecutor(Runnable[Sequence[Any], list[Any]]):
         self.jobs.run(name)
         return self.results(name, input, config, return_exceptions=return_exceptions)
 
-    async def ainvoke(  # type: ignore[override]
+    async def ainvoke(
         self,
         input: Sequence[Any],  # noqa: A002
         config: RunnableConfig | None = None,

@@ -12,24 +12,20 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, Final, cast
 
-from frugal_plugins.answers import AnswerFile, AnswerStore, MemoryAnswers
-from frugal_plugins.compaction import Terms
+from frugal_plugins.answers import AnswerStore
 from frugal_plugins.errors import RecipeError
 from frugal_plugins.flow import Call, Context, Flow, Mode, Next, Technique, compose
 from frugal_plugins.ledger.file import Ledger
 from frugal_plugins.ledger.settle import Entry
 from frugal_plugins.prices import PriceBook, load_price_list, own_rates
+from frugal_plugins.recipe.build import build_cache, build_history, build_route, build_store
 from frugal_plugins.recipe.explain import Explanation, explain
 from frugal_plugins.recipe.settings import RecipeSettings, parse
 from frugal_plugins.recipe.source import read_recipe
-from frugal_plugins.recipe.technique_settings import HistorySettings
 from frugal_plugins.request import Reply, Request
-from frugal_plugins.sessions import MemorySessions, SessionFile
-from frugal_plugins.techniques.cache import Cache
 from frugal_plugins.techniques.cap import Cap
-from frugal_plugins.techniques.history import History
 from frugal_plugins.techniques.prompt_cache import PromptCache
-from frugal_plugins.techniques.route import Route, Tier
+from frugal_plugins.techniques.route import Tier
 from frugal_plugins.techniques.shorten import Shorten
 from frugal_plugins.told import NOTHING, Told
 
@@ -58,7 +54,7 @@ class Recipe:
         self.own_names: frozenset[str] = frozenset({self.name, "frugal", f"frugal/{self.name}"})
         self.prices = PriceBook({model: own_rates(model, price.rates(), f"recipe {self.name}") for model, price in settings.prices.items()})
         self.tiers = tuple(Tier(name, tuple(tier.models)) for name, tier in settings.tiers.items())
-        self.answers: AnswerStore = _answer_store(settings)
+        self.answers: AnswerStore = build_store(settings.cache)
         self.steps: tuple[tuple[Technique, Mode], ...] = tuple(self._steps())
         self._ledger: Ledger | None = None
         self._lock = threading.Lock()
@@ -149,40 +145,27 @@ class Recipe:
             self._ledger.close()
 
     def _steps(self) -> list[tuple[Technique, Mode]]:
-        cache, route, cap = self.settings.cache, self.settings.route, self.settings.cap
-        shorten, prompt_cache = self.settings.shorten, self.settings.prompt_cache
+        """The techniques in the order of the flow, outermost first."""
+        said, prices = self.settings, self.prices
         steps: list[tuple[Technique, Mode]] = []
-        if cache is not None:
-            technique: Technique = Cache(self.answers, self.name, tuple(cache.scope), cache.ttl_seconds, cache.match, cache.max_temperature)
-            steps.append((technique, self._mode(cache.mode)))
-        if self.settings.history is not None:
-            steps.append((self._history(self.settings.history), self._mode(self.settings.history.mode)))
-        if shorten is not None:
-            steps.append((Shorten(self.prices, shorten.level, shorten.schemas, shorten.tools), self._mode(shorten.mode)))
-        if route is not None:
-            tasks = {name: task.tier for name, task in self.settings.tasks.items()}
-            baseline = self._baseline_tier.name
-            steps.append((Route(self.tiers, tasks, baseline, self.own_names, self.prices, route.sticky), self._mode(route.mode)))
-        if cap is not None:
+        if said.cache is not None:
+            steps.append((build_cache(said.cache, self.answers, self.name), self._mode(said.cache.mode)))
+        if said.history is not None:
+            marks = said.prompt_cache is not None and self._mode(said.prompt_cache.mode) == "on"
+            steps.append((build_history(said.history, self.tiers, prices, marks_come=marks), self._mode(said.history.mode)))
+        if said.shorten is not None:
+            steps.append((Shorten(prices, said.shorten.level, said.shorten.schemas, said.shorten.tools), self._mode(said.shorten.mode)))
+        if said.route is not None:
+            route = build_route(said.route, said, self.tiers, self._baseline_tier.name, self.own_names, prices)
+            steps.append((route, self._mode(said.route.mode)))
+        if said.cap is not None:
+            budgets = {name: task.output_tokens for name, task in said.tasks.items() if task.output_tokens is not None}
             steps.append((_Named(self), "on"))
-            budgets = {name: task.output_tokens for name, task in self.settings.tasks.items() if task.output_tokens is not None}
-            steps.append((Cap(budgets, cap.reasoning_tokens, cap.retry_factor), self._mode(cap.mode)))
-        if prompt_cache is not None:
-            laid = PromptCache(self.prices, prompt_cache.volatile, prompt_cache.breakpoints, prompt_cache.hour)
-            steps.append((laid, self._mode(prompt_cache.mode)))
+            steps.append((Cap(budgets, said.cap.reasoning_tokens, said.cap.retry_factor), self._mode(said.cap.mode)))
+        if said.prompt_cache is not None:
+            laid = PromptCache(prices, said.prompt_cache.volatile, said.prompt_cache.breakpoints, said.prompt_cache.hour)
+            steps.append((laid, self._mode(said.prompt_cache.mode)))
         return [(step, mode) for step, mode in steps if mode != "off"]
-
-    def _history(self, wanted: HistorySettings) -> History:
-        tier = next((tier for tier in self.tiers if tier.name == wanted.summarizer), None)
-        return History(
-            terms=Terms(wanted.when, wanted.every_turns, wanted.keep_turns, wanted.summary_tokens),
-            prices=self.prices,
-            store=SessionFile(wanted.path) if wanted.path else MemorySessions(),
-            recall_tokens=wanted.recall_tokens,
-            compact_results=wanted.compact_results,
-            summariser=tier.models[0] if tier else None,
-            marks_come=self.settings.prompt_cache is not None and self._mode(self.settings.prompt_cache.mode) == "on",
-        )
 
     def _mode(self, own: str | None) -> Mode:
         """A technique's own mode, but never more than the recipe's."""
@@ -274,10 +257,3 @@ def _mode_of(written: str) -> Mode:
     if mode not in _MODES:
         raise RecipeError(f"FRUGAL_MODE is {mode!r}; set it to off, shadow or on, or unset it")
     return cast("Mode", mode)
-
-
-def _answer_store(settings: RecipeSettings) -> AnswerStore:
-    cache = settings.cache
-    if cache is None:
-        return MemoryAnswers(0)
-    return AnswerFile(cache.path, max_entries=cache.max_entries) if cache.path else MemoryAnswers(cache.max_entries)

@@ -29,9 +29,6 @@ from frugal_plugins.recipe.technique_settings import (
 )
 
 COMING: Final[Mapping[str, str]] = {
-    "route.keep_quality_percent": "the router that learns is not built yet: tasks decide the tier; remove this key",
-    "cache.similarity": "the cache by meaning is not built yet: 'match' is exact or canonical; remove this key",
-    "cache.max_wrong_percent": "the cache by meaning is not built yet: an exact match answers the same question; remove this key",
     "pipeline.memory": "memory is not built yet: pass earlier messages as a variable of the prompt; remove this key",
 }
 """Keys of techniques that come later, and what to do today."""

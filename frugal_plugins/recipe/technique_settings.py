@@ -26,7 +26,10 @@ class CacheSettings(TechniqueSettings):
     )
     ttl_seconds: Whole = Field(default=86_400, ge=1, le=31_536_000, description="How long an answer may be served again, in seconds.")
     max_entries: Whole = Field(default=10_000, ge=1, le=10_000_000, description="The most answers that are kept.")
-    path: FileName | None = Field(default=None, description="An SQLite file that outlives the process. Without it answers stay in memory.")
+    path: FileName | None = Field(
+        default=None,
+        description="An SQLite file that outlives the process, or a postgresql:// address for several proxies. Without it: in memory.",
+    )
     match: Literal["exact", "canonical"] = Field(
         default="canonical",
         description="exact: the very same request. "
@@ -35,6 +38,25 @@ class CacheSettings(TechniqueSettings):
     max_temperature: Number | None = Field(
         default=None, ge=0, le=2, description="Requests hotter than this are neither stored nor served. Without it: no bound."
     )
+    similarity: Number | None = Field(
+        default=None,
+        ge=0.5,
+        le=1,
+        description="Also answer a question that means the same, above this cosine (0.95), behind guards. Without it: equal ones only.",
+    )
+    max_wrong_percent: Number | Whole = Field(
+        default=1.0,
+        gt=0,
+        le=20,
+        description="The budget for wrong answers by meaning, in percent of requests; above it matching stops.",
+    )
+    audit_percent: Number | Whole = Field(
+        default=1.0, ge=0, le=100, description="Share of answers by meaning that is asked again and compared, to watch the budget."
+    )
+    embedding: str = Field(
+        default="all-MiniLM-L6-v2", min_length=1, max_length=300, description="A sentence-transformers model, by name or folder."
+    )
+    calibration: FileName | None = Field(default=None, description="A file fitted on your own traffic; it replaces the fixed cosine.")
 
 
 class RouteSettings(TechniqueSettings):
@@ -44,6 +66,20 @@ class RouteSettings(TechniqueSettings):
         default="session",
         description="session: a conversation stays with its model, whose prompt cache is warm. none: every request is routed anew.",
     )
+    learned: FileName | None = Field(
+        default=None,
+        description="A file fitted on outcomes of your own traffic; it decides where no task is declared.",
+    )
+    keep_quality_percent: Number | Whole = Field(
+        default=95.0, ge=50, le=110, description="The share of the best model's correct answers that `learned` is to keep, in percent."
+    )
+    streaming: Literal["skip", "buffer"] = Field(
+        default="skip", description="skip: streams are never compared. buffer: they are held back until an answer is accepted."
+    )
+    most_dear_percent: Number | Whole = Field(
+        default=100.0, gt=0, le=100, description="The most of the last 500 requests that may go to the dearest tier, in percent."
+    )
+    most_dear_usd_per_hour: Money | None = Field(default=None, description="The most the dearest tier may cost in an hour, in US dollars.")
 
 
 class CapSettings(TechniqueSettings):

@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
+import sqlite3
 import unicodedata
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any, Final, Literal
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from typing import Any, Final, Literal, TypeVar, cast
 
-from frugal_plugins.answers import AnswerStore, StoredAnswer
+from frugal_plugins.answers import AnswerStore, NearAnswers, StoredAnswer
+from frugal_plugins.errors import FrugalError
+from frugal_plugins.flights import Flights
 from frugal_plugins.flow import Context, Flow, Next
-from frugal_plugins.request import Message, Reply, Request, fingerprint
+from frugal_plugins.meaning import Look, Meaning
+from frugal_plugins.request import Message, Reply, Request, fingerprint, text_of
+
+_Result = TypeVar("_Result")
 
 NOT_IN_THE_ANSWER: Final = frozenset(
     {"metadata", "stream_options", "user", "safety_identifier", "prompt_cache_key", "prompt_cache_retention", "service_tier", "store"}
@@ -28,21 +36,35 @@ _EDGE_MARKS: Final = " \t\n.!?,;:-…"
 # Words that mean another thing in capitals, or with a capital in the middle of a sentence.
 _CAPITALS_MATTER: Final = frozenset({"aids", "it", "us", "who"})
 _NAMES_TOO: Final = frozenset({"august", "china", "job", "march", "may", "mobile", "nice", "polish", "reading", "turkey"})
+_TEXT_PARTS: Final = frozenset({"text", "input_text"})
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a request's answer is looked for: its key, everything but the last user text (`partition`), and that text."""
+
+    key: str
+    partition: str
+    owner: str
+    question: str | None
 
 
 @dataclass(slots=True)
 class Cache:
-    """Returns the stored answer when the very same thing is asked again.
+    """Returns the stored answer when the same thing is asked again, in the same words or, with `meaning`, in others.
 
-    Saves: the whole call. Risks: a stale answer (bounded by `ttl_seconds`). Everything the answer depends on is part of the
-    key: who asks (`scope`), model, system prompt, all earlier turns, tools, response format and parameters. With
-    `match="canonical"` a short plain last question may differ in case, spaces, greeting, "please" and end marks.
+    Saves: the whole call. Risks: a stale answer (bounded by `ttl_seconds`), and with `meaning` a wrong one (bounded by its
+    `max_wrong_percent`). Everything the answer depends on is part of the key: who asks (`scope`), model, system prompt, all
+    earlier turns, tools, response format and parameters. With `match="canonical"` a short plain last question may differ in
+    case, spaces, greeting, "please" and end marks. Only the last user text is ever compared by meaning; all the rest must be equal.
     Stored: only complete answers (`finish_reason` stop, some text, no tool calls, one choice). Stands down: for requests
     hotter than `max_temperature`, `no_cache`/`no_store` tags, and `n` > 1.
 
     Args:
         store: where answers are kept.
         scope: tags that must be equal for two requests to share an answer, on top of the request's own scope.
+        meaning: the search by meaning; without it only equal requests share an answer.
+        wait_seconds: how long a request waits for the same one of another thread before it is asked on its own.
     """
 
     store: AnswerStore
@@ -52,35 +74,188 @@ class Cache:
     match: Literal["exact", "canonical"] = "canonical"
     max_temperature: float | None = None
     name: str = "cache"
+    meaning: Meaning | None = None
+    wait_seconds: float = 30.0
+    flights: Flights = field(default_factory=Flights)
 
     def __call__(self, request: Request, rest: Next, ctx: Context) -> Flow:
         """Look the answer up, or keep the one that comes."""
-        problem = self._problem(request)
+        problem = self.problem(request)
         if problem is not None:
             ctx.note(self.name, "bypassed", problem)
             return (yield from rest(request))
-        key = self.key(request)
+        place, look = self.place(request), None
         if "no_cache" not in request.tags:
-            found = self.store.get(key, ctx.clock())
+            found = self._exact(place, ctx) or (self._waited(place, ctx) if ctx.mode == "on" else None)
             if found is not None:
-                ctx.note(self.name, "hit", f"the same request was answered {_ago(ctx.clock() - found.at_seconds)} ago")
-                return Reply(found.message, found.model, finish="stop", saved=found.usage)
-        reply = yield from rest(request)
-        refusal = _not_worth_keeping(reply)
-        if refusal is None and "no_store" not in request.tags:
-            now = ctx.clock()
-            ttl = float(request.tags.get("ttl_seconds", self.ttl_seconds))
-            self.store.put(StoredAnswer(key, dict(reply.message), reply.model, reply.usage, now, now + ttl, self._owner(request)))
-            ctx.note(self.name, "stored", "complete answer")
-        else:
-            ctx.note(self.name, "miss", refusal or "the caller asked not to store it")
+                return found
+            look = self.look(place, ctx.clock())
+            if look is not None and look.verdict.near is not None:
+                return (yield from self._near_hit(request, rest, ctx, look))
+        leads = ctx.mode == "on" and self.flights.lead(place.key)
+        try:
+            reply = yield from rest(request)
+            self._keep(request, reply, ctx, look)
+        finally:
+            if leads:
+                self.flights.land(place.key)
         return reply
 
     def key(self, request: Request) -> str:
         """A SHA-256 of everything the answer depends on."""
+        return self.place(request).key
+
+    def place(self, request: Request) -> Place:
+        """Key and partition of a request."""
         *before, last = request.messages or ({},)
         params = {name: value for name, value in request.params.items() if name not in NOT_IN_THE_ANSWER and value is not None}
-        return fingerprint([self.recipe, self._owner(request), request.endpoint, request.model, before, self._last(last), params])
+        owner = self._owner(request)
+        around = [self.recipe, owner, request.endpoint, request.model, before, params]
+        question = self._question(last)
+        return Place(
+            fingerprint([*around[:5], self._last(last), params]),
+            "" if question is None else fingerprint([*around, _without_text(last)]),
+            owner,
+            question,
+        )
+
+    def prepare(self, request: Request) -> Future[Any] | None:
+        """What an async host awaits before it starts the flow, so that nothing blocks its loop; None when there is nothing to wait for.
+
+        `await asyncio.wrap_future(future)`: first the same request under way, if any, else this question's vector.
+        """
+        if self.problem(request) is not None or "no_cache" in request.tags:
+            return None
+        place = self.place(request)
+        under_way = self.flights.under_way(place.key)
+        if under_way is not None:
+            return under_way
+        if self.meaning is None or place.question is None or not self.meaning.readable(place.question):
+            return None
+        return self.meaning.embeddings.start(place.question)
+
+    def find(self, request: Request, now_seconds: float) -> tuple[StoredAnswer | None, Look | None]:
+        """The stored answer for a request, by key and then by meaning; for hosts that have no flow (LangChain's `BaseCache`)."""
+        place = self.place(request)
+        exact = self._use(lambda: self.store.get(place.key, now_seconds))
+        if exact is not None:
+            return exact, None
+        look = self.look(place, now_seconds)
+        near = None if look is None else look.verdict.near
+        if near is None:
+            return None, look
+        found = self._use(lambda: cast("NearAnswers", self.store).at_row(near.row, now_seconds))
+        if found is not None and self.meaning is not None:
+            self.meaning.served()
+        return found, look
+
+    def look(self, place: Place, now_seconds: float) -> Look | None:
+        """Search by meaning; None when it is off, cannot read the question or could not be done in time."""
+        meaning, question = self.meaning, place.question
+        if meaning is None or question is None or not meaning.readable(question):
+            return None
+        return self._use(lambda: meaning.look(cast("NearAnswers", self.store), place.partition, question, now_seconds))
+
+    def keep(self, request: Request, reply: Reply, now_seconds: float, look: Look | None = None) -> str | None:
+        """Store an answer and learn from it; says why not, when it is not worth keeping."""
+        refusal = not_worth_keeping(reply)
+        if refusal is not None or "no_store" in request.tags:
+            return refusal or "the caller asked not to store it"
+        place = self.place(request)
+        ttl = float(request.tags.get("ttl_seconds", self.ttl_seconds))
+        return self._use(lambda: self._put(place, reply, now_seconds, now_seconds + ttl, look)) or None
+
+    def problem(self, request: Request) -> str | None:
+        """Why a request is neither looked up nor stored, or None."""
+        if (request.params.get("n") or 1) != 1:
+            return "several choices were asked for"
+        heat = request.params.get("temperature")
+        if self.max_temperature is not None and isinstance(heat, (int, float)) and heat > self.max_temperature:
+            return f"temperature {heat} is above the recipe's bound of {self.max_temperature}"
+        return None
+
+    def _exact(self, place: Place, ctx: Context) -> Reply | None:
+        found = self._use(lambda: self.store.get(place.key, ctx.clock()))
+        if found is None:
+            return None
+        ctx.note(self.name, "hit", f"the same request was answered {_ago(ctx.clock() - found.at_seconds)} ago")
+        return Reply(found.message, found.model, finish="stop", saved=found.usage)
+
+    def _waited(self, place: Place, ctx: Context) -> Reply | None:
+        """Single flight: the answer another thread was just waiting for."""
+        return self._exact(place, ctx) if self.flights.wait(place.key, self.wait_seconds) else None
+
+    def _near_hit(self, request: Request, rest: Next, ctx: Context, look: Look) -> Flow:
+        """Serve a similar question's answer; in shadow, and for the audited share, ask all the same and compare."""
+        near = look.verdict.near
+        found = self._use(lambda: cast("NearAnswers", self.store).at_row(near.row, ctx.clock())) if near else None
+        if found is None or self.meaning is None:
+            ctx.note(self.name, "miss", "the similar question's answer has just gone")
+            return (yield from rest(request))
+        audited = ctx.mode == "on" and _drawn(ctx.id) < self.meaning.audit_percent / 100
+        if ctx.mode == "on" and not audited:
+            self.meaning.served()
+            ctx.note(self.name, "hit", look.verdict.why)
+            return Reply(found.message, found.model, finish="stop", saved=found.usage)
+        ctx.note(self.name, "audited" if audited else "hit", look.verdict.why)
+        reply = yield from rest(request)
+        if not_worth_keeping(reply) is None:
+            group = self.meaning.group(cast("NearAnswers", self.store), look.neighbours, reply.text, ctx.clock())
+            right = near is not None and group == near.answer
+            if audited:
+                self.meaning.audited(look, right)
+            ctx.note(self.name, "compared", "the stored answer says the same" if right else "the stored answer says something else")
+            self.keep(request, reply, ctx.clock())
+        return reply
+
+    def _keep(self, request: Request, reply: Reply, ctx: Context, look: Look | None) -> None:
+        refusal = self.keep(request, reply, ctx.clock(), look)
+        why = "" if look is None else f"; {look.verdict.why}"
+        ctx.note(self.name, "stored" if refusal is None else "miss", (refusal or "complete answer") + why)
+
+    def _put(self, place: Place, reply: Reply, now_seconds: float, until_seconds: float, look: Look | None) -> str:
+        """Write the row, with its vector when the question can be searched by meaning."""
+        answer = StoredAnswer(place.key, dict(reply.message), reply.model, reply.usage, now_seconds, until_seconds, place.owner)
+        meaning, question = self.meaning, place.question
+        if meaning is None or question is None or not meaning.readable(question):
+            self.store.put(answer)
+            return ""
+        store = cast("NearAnswers", self.store)
+        if look is None:
+            look = meaning.look(store, place.partition, question, now_seconds)
+            learned = False
+        else:
+            learned = True
+        if look is None:
+            self.store.put(answer)
+            return ""
+        group = meaning.group(store, look.neighbours, reply.text, now_seconds)
+        if learned:
+            meaning.missed(look, group)
+        self.store.put(
+            StoredAnswer(
+                place.key,
+                answer.message,
+                reply.model,
+                reply.usage,
+                now_seconds,
+                until_seconds,
+                place.owner,
+                place.partition,
+                question,
+                group,
+                meaning.embeddings.fingerprint,
+                look.vector,
+            )
+        )
+        return ""
+
+    def _use(self, use: Callable[[], _Result]) -> _Result | None:
+        """Use the store; when it cannot be used (disk full, locked, gone) the lookup is a miss and the answer is not kept."""
+        try:
+            return use()
+        except (sqlite3.Error, OSError) as error:
+            raise FrugalError(f"the answer store cannot be used: {error}. The request goes on without it.") from error
 
     def _owner(self, request: Request) -> str:
         tags = {name: request.tags.get(name, "") for name in self.scope if name != "session"}
@@ -93,13 +268,16 @@ class Cache:
             return {**message, "content": canonical_question(content)}
         return message
 
-    def _problem(self, request: Request) -> str | None:
-        if (request.params.get("n") or 1) != 1:
-            return "several choices were asked for"
-        heat = request.params.get("temperature")
-        if self.max_temperature is not None and isinstance(heat, (int, float)) and heat > self.max_temperature:
-            return f"temperature {heat} is above the recipe's bound of {self.max_temperature}"
-        return None
+    def _question(self, last: Message) -> str | None:
+        """The text that may be compared by meaning: only a user's own words at the very end."""
+        if self.meaning is None or last.get("role") != "user":
+            return None
+        content = last.get("content")
+        if isinstance(content, (list, tuple)) and not all(
+            isinstance(part, Mapping) and part.get("type") in _TEXT_PARTS for part in content
+        ):
+            return None
+        return text_of(last) or None
 
 
 def canonical_question(text: str) -> str:
@@ -128,7 +306,7 @@ def _fold(index: int, word: str) -> str:
     return word if keeps else word.casefold()
 
 
-def _not_worth_keeping(reply: Reply) -> str | None:
+def not_worth_keeping(reply: Reply) -> str | None:
     """Why an answer must not be served to the next caller, or None."""
     if reply.finish != "stop":
         return f"not kept: finish_reason {reply.finish or 'missing'}"
@@ -137,6 +315,15 @@ def _not_worth_keeping(reply: Reply) -> str | None:
     if reply.message.get("refusal") or not reply.text.strip():
         return "not kept: a refusal or empty"
     return "not kept: several choices" if reply.others else None
+
+
+def _without_text(message: Message) -> Mapping[str, Any]:
+    return {name: value for name, value in message.items() if name != "content"}
+
+
+def _drawn(name: str) -> float:
+    """A number from 0 to 1 that is always the same for one request."""
+    return int.from_bytes(hashlib.sha256(f"audit {name}".encode()).digest()[:4]) / 2**32
 
 
 def _ago(seconds: float) -> str:

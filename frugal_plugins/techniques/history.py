@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from threading import Lock
 from typing import Final
 
-from frugal_plugins.compaction import Choice, Reading, State, Terms, choose, read_state, summary_budget
+from frugal_plugins.compaction import SUMMARY_FRAME_TOKENS, Choice, Reading, State, Terms, choose, read_state, summary_budget
 from frugal_plugins.flow import Call, Context, Flow, Next
 from frugal_plugins.prefix import CachePlan, plan_in_force
 from frugal_plugins.prices import PriceBook
@@ -18,7 +18,7 @@ from frugal_plugins.text.facts import unfaithful
 from frugal_plugins.text.recall import Archive, asked_back
 from frugal_plugins.text.summary import summarise
 from frugal_plugins.text.turns import is_user_turn, tokens_of
-from frugal_plugins.text.view import ToolResults, said, stub, summary_message, with_recall
+from frugal_plugins.text.view import ToolResults, said, said_shortly, stub, summary_message, with_recall
 from frugal_plugins.tokens import count_text
 
 _FEWEST_MESSAGES: Final = 3
@@ -49,6 +49,7 @@ class History:
         compact_results: write tool results without loss in table notation.
         summariser: a model that writes the summaries, for the next turn; without one, sentences are picked locally.
         marks_come: whether `prompt_cache` (or the host) marks Anthropic prompts for caching.
+        goes_to: the model a request will probably go to, where its own name (a recipe's) has no price.
         keep_days: how long a conversation's state is kept after its last call.
     """
 
@@ -59,6 +60,7 @@ class History:
     compact_results: bool = True
     summariser: str | None = None
     marks_come: bool = True
+    goes_to: Callable[[Request], str] | None = None
     keep_days: float = 7.0
     name: str = "history"
     _results: ToolResults = field(default_factory=ToolResults)
@@ -69,7 +71,8 @@ class History:
         """Send the conversation as it is cheapest, and remember what was sent."""
         if request.endpoint == "responses" or len(request.messages) < _FEWEST_MESSAGES:
             return (yield from rest(request))
-        plan = plan_in_force(request, self.prices, marks_come=self.marks_come)
+        priced = request if self.goes_to is None else request.with_(model=self.goes_to(request))
+        plan = plan_in_force(priced, self.prices, marks_come=self.marks_come)
         if plan is None and self.terms.when == "it_pays":
             ctx.note(self.name, "left", f"no price is known for {request.model}, so nobody can say whether it pays")
             return (yield from rest(request))
@@ -82,20 +85,26 @@ class History:
             yield from work.ask_for_summary(self.summariser)
         return reply
 
-    def view(self, reading: Reading, state: State) -> list[Message]:
-        """The messages a state sends for this conversation, without recall."""
+    def view(self, reading: Reading, state: State, minimum_tokens: int = 0) -> list[Message]:
+        """The messages a state sends for this conversation, without recall.
+
+        Tool results among the first `minimum_tokens` stay as they are: a prompt must not shrink below what is cached.
+        """
         messages, start = reading.messages, max(state.cut, reading.head)
         stubs_end = max(start, state.stubbed)
         shown: list[Message] = list(messages[: reading.head])
+        front = reading.params_tokens + sum(reading.tokens[: reading.head])
         if state.cut > reading.head and state.summary:
             shown.append(summary_message(state.summary, reading.head + 1, state.cut))
+            front += count_text(state.summary) + SUMMARY_FRAME_TOKENS
         shown.extend(stub(message) for message in messages[start:stubs_end])
-        shown.extend(self.tail(reading, stubs_end))
-        return shown
-
-    def tail(self, reading: Reading, start: int) -> Sequence[Message]:
-        """The messages from `start` on, tool results compacted."""
-        return self._results.compacted(reading.messages, reading.digests, start) if self.compact_results else reading.messages[start:]
+        if not self.compact_results:
+            return [*shown, *messages[stubs_end:]]
+        first = stubs_end
+        while first < len(messages) and front < minimum_tokens:
+            front += reading.tokens[first]
+            first += 1
+        return [*shown, *messages[stubs_end:first], *self._results.compacted(messages, reading.digests, first)]
 
     def archive(self, reading: Reading, state: State) -> Archive:
         """An index of what is no longer sent word for word."""
@@ -118,6 +127,7 @@ class _Work:
     ctx: Context
     plan: CachePlan
     reading: Reading = field(init=False)
+    counted: dict[int, int] = field(init=False)
     session: Session = field(init=False)
     state: State = field(init=False)
     fresh: bool = field(init=False, default=True)
@@ -126,13 +136,14 @@ class _Work:
 
     def __post_init__(self) -> None:
         self.reading = Reading.of(self.request)
+        self.counted = {id(message): tokens for message, tokens in zip(self.reading.messages, self.reading.tokens, strict=True)}
         self._load()
 
     def decide(self) -> list[Message]:
         """The messages to send."""
         reading, now = self.reading, self.ctx.clock()
         before = sum(reading.tokens) + reading.params_tokens
-        shown = self.history.view(reading, self.state)
+        shown = self._view(self.state)
         sizes = self._sizes(shown)
         warm = not self.fresh and now - self.state.at_seconds < self.plan.ttl_seconds and self.state.cold_reads < 2
         choice = choose(reading, self.state, sizes, self.history.terms, self.plan, warm=warm, shown_from=self._shown_from)
@@ -145,7 +156,9 @@ class _Work:
             self._load()
             keep = False
             choice = Choice(self.state, None, "another worker rewrote this conversation first")
-        shown = self.history.view(reading, self.state)
+            shown = self._view(self.state)
+        elif keep:
+            shown = self._view(self.state)
         after = reading.params_tokens + sum(self._tokens(message) for message in shown)
         shown, recalled = self._recalled(shown, before - after)
         action = "compacted" if keep else "kept" if self.state.mark or after < before else "left"
@@ -187,12 +200,18 @@ class _Work:
             return choice
         if self.history.summariser is None:
             known = "\n".join(turn.text for turn in said(reading.messages[state.cut :]))
-            text = summarise(said(reading.messages[reading.head : state.cut]), summary_budget(reading, state.cut, self.history.terms), known=known)
+            text = summarise(
+                said_shortly(reading.messages[reading.head : state.cut]),
+                summary_budget(reading, state.cut, self.history.terms),
+                known=known,
+            )
             return replace(choice, state=replace(state, summary=text))
         pending = self.state.pending
         if pending is not None and self.state.cut < pending[0] <= state.cut and reading.upto(pending[0]) == pending[1]:
             mark = max(pending[0], self.state.stubbed)
-            ready = replace(state, cut=pending[0], stubbed=max(mark, pending[0]), digest=reading.upto(mark), summary=pending[2], pending=None)
+            ready = replace(
+                state, cut=pending[0], stubbed=max(mark, pending[0]), digest=reading.upto(mark), summary=pending[2], pending=None
+            )
             return replace(choice, state=ready)
         self.wants_summary = len(reading.messages) - self.state.asked >= _ASK_AGAIN_AFTER or not self.state.asked
         carried = replace(self.state, carry=self.state.carry + max(0.0, choice.saves))
@@ -217,7 +236,9 @@ class _Work:
         wanted = asked_back(self.request.last_user_text, archive, sent)
         if not wanted:
             return shown, 0
-        quotes = archive.find(wanted, budget - _RECALL_FRAME_TOKENS, already="\n".join(sent), least=_LEAST_RECALL_SCORE, nearly=0.5 if pays else 0.3)
+        quotes = archive.find(
+            wanted, budget - _RECALL_FRAME_TOKENS, already="\n".join(sent), least=_LEAST_RECALL_SCORE, nearly=0.5 if pays else 0.3
+        )
         if not quotes:
             return shown, 0
         self.ctx.task(self.request)
@@ -233,11 +254,16 @@ class _Work:
 
     def _shown_from(self, cut: int) -> int:
         """Tokens of the messages from `cut` on, written as after a rewrite there."""
-        shown = self.history.view(self.reading, replace(self.state, cut=cut, summary=""))
+        shown = self._view(replace(self.state, cut=cut, summary=""))
         return sum(self._tokens(message) for message in shown[self.reading.head :])
 
+    def _view(self, state: State) -> list[Message]:
+        return self.history.view(self.reading, state, self.plan.minimum_tokens if self.plan.caches else 0)
+
     def _tokens(self, message: Message) -> int:
-        return tokens_of(message, self.request.model)
+        """Tokens of a message; those of the caller's own were counted when the request was read."""
+        known = self.counted.get(id(message))
+        return tokens_of(message, self.request.model) if known is None else known
 
     def _load(self) -> None:
         """The state of this conversation: the longest one whose beginning is unchanged."""
@@ -279,5 +305,3 @@ def summary_problem(reply: Reply, source: str, budget_tokens: int) -> str | None
         return "not used: the summary is longer than it may be"
     invented = unfaithful(text, source)
     return f"not used: the summary states {len(invented)} facts its source does not" if invented else None
-
-

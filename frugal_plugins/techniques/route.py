@@ -1,17 +1,22 @@
-"""Route: simple work to a cheap model, hard work to a dear one."""
+"""Route: simple work to a cheap model, hard work to a dear one; by the kind of work, or by what was learned from outcomes."""
 
 from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Final, Literal
+from collections.abc import Generator, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, Final, Literal
 
-from frugal_plugins.flow import Context, Flow, Next
+from frugal_plugins.breaker import Breaker
+from frugal_plugins.flow import Call, Context, Flow, Next
+from frugal_plugins.learned.asking import Asking
+from frugal_plugins.learned.ladder import Action, Ladder
 from frugal_plugins.models import misfit
-from frugal_plugins.prices import PriceBook, bare_name, provider_of
-from frugal_plugins.request import Request, fingerprint
+from frugal_plugins.prices import MILLION, PriceBook, bare_name, provider_of
+from frugal_plugins.request import Reply, Request, fingerprint
+from frugal_plugins.usage import Usage
+from frugal_plugins.verify import look
 
 _MOST_SESSIONS: Final = 50_000
 
@@ -39,6 +44,12 @@ class Route:
         baseline: the tier the traffic would have gone to; the safe one for unknown work.
         own_names: model names that mean "you choose".
         sticky: `session` keeps a conversation on its model, so that the provider's prompt cache stays warm.
+        ladder: what was learned from outcomes; it decides wherever the caller declared no task, and may buy cheap answers
+            first, compare them, and escalate. Every answer that was thrown away is booked against this technique.
+        keep_percent: the share of the reference model's correctness the ladder is to keep.
+        streaming: `skip` never buys answers to compare for a caller who reads piece by piece; `buffer` holds them back.
+        patterns: regular expressions a good answer contains, by task.
+        breaker: bounds what the dearest tier may take.
     """
 
     tiers: tuple[Tier, ...]
@@ -47,21 +58,116 @@ class Route:
     own_names: frozenset[str]
     prices: PriceBook = field(default_factory=PriceBook)
     sticky: Literal["session", "none"] = "session"
+    ladder: Ladder | None = None
+    keep_percent: float = 95.0
+    streaming: Literal["skip", "buffer"] = "skip"
+    patterns: Mapping[str, str] = field(default_factory=dict)
+    breaker: Breaker = field(default_factory=Breaker)
     name: str = "route"
     _sessions: OrderedDict[str, int] = field(default_factory=OrderedDict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def __call__(self, request: Request, rest: Next, ctx: Context) -> Flow:
         """Choose a model and say why."""
+        ladder = self.ladder
+        asking = self._asking(ladder, request, ctx) if ladder is not None else None
+        if ladder is not None and asking is not None:
+            reply: Reply = yield from self._climb(ladder, asking, request, rest, ctx)
+            return reply
         model, action, why = self._choose(request, ctx)
         ctx.note(self.name, action, why)
-        return (yield from rest(request if model == request.model else request.with_(model=model)))
+        reply = yield from rest(request if model == request.model else request.with_(model=model))
+        self._count(request, [(model, reply)], ctx)
+        return reply
 
     def baseline_model(self, request: Request) -> str:
         """The model this request would have gone to without a recipe."""
         if request.model not in self.own_names:
             return request.model
         return self.tiers[self._index(self.baseline)].models[0]
+
+    def _asking(self, ladder: Ladder, request: Request, ctx: Context) -> Asking | None:
+        """The request at the foot of the ladder, or None where rules decide: a declared task, tools, a model off the ladder."""
+        open_choice = request.model in self.own_names
+        names = {bare_name(model.name) for model in ladder.models}
+        declared = ctx.task(request).source == "declared" and ctx.task(request).name in self.tasks
+        if declared or request.params.get("tools") or request.params.get("functions") or not request.last_user_text.strip():
+            return None
+        if not open_choice and bare_name(request.model) not in names:
+            return None
+        named = None if open_choice else request.model
+        under_way = request.session is not None or any(message.get("role") == "assistant" for message in request.messages)
+        held = self._sessions.get(self._session(request)) if under_way and self.sticky == "session" else None
+        shut = self.breaker.closed(ctx.clock())
+        dear = self.tiers[-1].models
+
+        def can(model: str) -> bool:
+            tier = self._tier_of(model)
+            lower = held is not None and tier is not None and tier < held
+            over = named is not None and bare_name(model) != bare_name(named) and self._dearer(model, named)
+            fits = (ctx.reachable is None or ctx.reachable(model)) and misfit(model, request) is None
+            return fits and not lower and not over and not (shut and model in dear)
+
+        def read_share(model: str) -> float:
+            rates = self.prices.rates(model) if held is not None and self._tier_of(model) == held else None
+            return float(rates.cache_read_usd / rates.input_usd) if rates and rates.input_usd else 1.0
+
+        whole = not request.stream or self.streaming == "buffer"
+        votes = whole and held is None and (request.params.get("n") or 1) == 1 and not self.breaker.overspent()
+        asking = Asking(ladder, request, self.keep_percent, can, votes=votes, read_share=read_share)
+        if shut:
+            ctx.note(self.name, "guarded", shut)
+        return asking if asking.allowed else None
+
+    def _climb(self, ladder: Ladder, asking: Asking, request: Request, rest: Next, ctx: Context) -> Flow:
+        """Ask what the ladder says, look at what comes, and go on until an answer is accepted."""
+        asked: list[tuple[str, Reply]] = []
+        step = asking.next()
+        while not step.accept:
+            model = ladder.models[step.model].name
+            ctx.note(self.name, *_words(ladder, asking, step))
+            if asked:
+                ctx.replace_last(self.name)
+            further = not step.final or (asking.votes and asking.above(step.model) is not None and not request.stream)
+            sent = rest(request.with_(model=model))
+            reply = yield from _Unseen(sent) if further else sent
+            asked.append((model, reply))
+            verdict = look(request, reply, pattern=self.patterns.get(ctx.task(request).name))
+            asking.saw(step.model, reply, verdict)
+            above = asking.above(step.model) if step.final and not verdict.good and further else None
+            if above is not None:
+                ctx.note(self.name, "escalate", verdict.why)
+                step = Action(above, accept=False, final=True, expected=float(asking.seen[above]))
+            elif step.final:
+                break
+            else:
+                step = asking.next()
+        if step.accept:
+            ctx.note(self.name, *_words(ladder, asking, step))
+        answer = asking.replies[step.model]
+        self._remember_model(request, ladder.models[step.model].name)
+        self._count(request, asked, ctx)
+        return answer
+
+    def _remember_model(self, request: Request, model: str) -> None:
+        tier = self._tier_of(model)
+        if tier is not None:
+            self._remember(request, tier)
+
+    def _count(self, request: Request, asked: list[tuple[str, Reply]], ctx: Context) -> None:
+        """Tell the breaker what this request cost and what the baseline would have cost; unpriced models count as nothing."""
+        if ctx.mode != "on" or not asked:
+            return
+        paid = sum(self._usd(name, reply.usage) for name, reply in asked)
+        would = self._usd(self.baseline_model(request), asked[-1][1].usage)
+        dear = any(name in self.tiers[-1].models for name, _ in asked) and len(self.tiers) > 1
+        self.breaker.note(dear=dear, paid_usd=paid, baseline_usd=would, now_seconds=ctx.clock())
+
+    def _usd(self, model: str, usage: Usage) -> float:
+        rates = self.prices.rates(model)
+        if rates is None:
+            return 0.0
+        return (usage.input_tokens * float(rates.input_usd) + usage.output_tokens * float(rates.output_usd)) / float(MILLION)
 
     def _choose(self, request: Request, ctx: Context) -> tuple[str, str, str]:
         open_choice = request.model in self.own_names
@@ -94,6 +200,8 @@ class Route:
         return model, "left" if named is not None else self.baseline, "; ".join([why, *refused[:2]])
 
     def _problem(self, model: str, request: Request, ctx: Context, named: int | None) -> str | None:
+        if named is None and model in self.tiers[-1].models and len(self.tiers) > 1 and (shut := self.breaker.closed(ctx.clock())):
+            return shut
         if ctx.reachable is not None and not ctx.reachable(model):
             return "this key or proxy does not reach it"
         problem = misfit(model, request)
@@ -141,3 +249,34 @@ class Route:
 
     def _index(self, name: str) -> int:
         return next(i for i, tier in enumerate(self.tiers) if tier.name == name)
+
+
+def _words(ladder: Ladder, asking: Asking, step: Action) -> tuple[str, str]:
+    """What a step is called and why it was taken."""
+    model = bare_name(ladder.models[step.model].name)
+    likely = f"{100 * min(1.0, max(0.0, step.expected)):.0f} % likely right"
+    if step.accept:
+        return "accepted", f"{len(asking.bought)} cheap answers seen; that of {model} is {likely}"
+    if not step.final:
+        return "vote", f"{model} first: its answer is worth more than it costs"
+    seen = f"after {len(asking.bought)} cheap answers, " if asking.bought else ""
+    return "asked", f"{seen}{model}: {likely}, at {asking.point.keep_percent:g} % of the reference's quality"
+
+
+class _Unseen(Generator[Call, Reply, Reply]):
+    """The same flow with its answers held back from a reader, because they may yet be replaced."""
+
+    __slots__ = ("flow",)
+
+    def __init__(self, flow: Flow) -> None:
+        self.flow = flow
+
+    def send(self, value: Reply) -> Call:
+        return _held(self.flow.send(value))
+
+    def throw(self, *error: Any) -> Call:
+        return _held(self.flow.throw(*error))
+
+
+def _held(call: Call) -> Call:
+    return replace(call, hold=True) if call.purpose == "answer" else call

@@ -16,7 +16,8 @@ _LONGEST_UNIT_CHARS: Final = 320
 _CLAUSE: Final = re.compile(r"(?<=[,;}\]])\s*|\s+[-–—]\s+")
 _FILLER: Final = re.compile(
     r"^(?:(?:okay|ok|sure|great|well|hi|hello|hey|yes|yeah|yep|alright|perfect|wonderful|awesome|cool|thanks|thank you|oh|so|and|"
-    r"absolutely|definitely|sounds (?:good|great|nice)|that(?:'s| is| sounds)? (?:good|great|fine|nice|perfect|okay))(?: (?:there|then|much))?"
+    r"absolutely|definitely|sounds (?:good|great|nice)|that(?:'s| is| sounds)? (?:good|great|fine|nice|perfect|okay))"
+    r"(?: (?:there|then|much))?"
     r"[,.!:;\s]+)+",
     re.IGNORECASE,
 )

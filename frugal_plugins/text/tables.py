@@ -155,27 +155,32 @@ class _Writer:
         return f"<{head};{';'.join(rows)}>"
 
     def _cell(self, value: Any, home: str, path: str) -> str:
-        """A value, or a reference to the same value above. Values with an address become known under it."""
+        """A value, or a reference to the same value above. Long values become known under their address."""
+        address = f"={home}.{path}" if _HOME.fullmatch(home) and _PATH.fullmatch(path) else ""
         if not isinstance(value, (dict, list)):
+            self._replaces(address, "")
             return scalar(value)
         plain = json.dumps(value, separators=(",", ":"))
         if len(plain) < _LEAST_REFERENCE_CHARS:
-            return self.write(value, home, path)
-        address = f"={home}.{path}"
+            written = self.write(value, home, path)
+            self._replaces(address, plain)
+            return written
         known = self.told.addresses.get(plain)
         written = known if known is not None else self.write(value, home, path)
-        if _HOME.fullmatch(home) and _PATH.fullmatch(path):
-            self._learn(plain, address)
+        if address:
+            self._replaces(address, plain)
+            self.told.learn(self.told.holds, address, plain)
+            if plain not in self.told.addresses:
+                self.told.learn(self.told.addresses, plain, address)
         return written
 
-    def _learn(self, plain: str, address: str) -> None:
-        told = self.told
-        before = told.holds.get(address)
-        if before is not None and before != plain and told.addresses.get(before) == address:
-            told.learn(told.addresses, before, None)
-        told.learn(told.holds, address, plain)
-        if plain not in told.addresses:
-            told.learn(told.addresses, plain, address)
+    def _replaces(self, address: str, plain: str) -> None:
+        """Another value stands at this address now: the one before can no longer be referred to by it."""
+        before = self.told.holds.get(address)
+        if before is not None and before != plain:
+            self.told.learn(self.told.holds, address, None)
+            if self.told.addresses.get(before) == address:
+                self.told.learn(self.told.addresses, before, None)
 
     def _number(self, keys: tuple[str, ...]) -> int:
         number = self.told.count.get("columns", 0) + 1

@@ -15,17 +15,24 @@ from frugal_plugins.tokens import count_messages, encoding_name
 
 _MOST_COUNTS: Final = 50_000
 _EMPTY_BODY_TOKENS: Final = 3
+_TOLD_APART: Final = frozenset({"role", "content", "cache_control"})
 _counts: dict[bytes, int] = {}
 
 
 def digest(message: Message) -> bytes:
     """16 bytes that tell a message apart, the same in every process. Cache markers do not count: clients move them along."""
     content = message.get("content")
-    if isinstance(content, str) and len(message) == 2 and "role" in message:
-        text = f"{message.get('role')}\0{content}"
+    if isinstance(content, str) or content is None:
+        others = sorted(name for name in message if name not in _TOLD_APART) if len(message) > 2 else ()
+        rest = "".join(f"\0{name}={_flat(message[name])}" for name in others)
+        text = f"{message.get('role')}\0{content}{rest}"
     else:
         text = canonical(without_marks(message))
     return blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).digest()
+
+
+def _flat(value: Any) -> str:
+    return value if isinstance(value, str) else canonical(value)
 
 
 def chained(digests: Sequence[bytes]) -> str:
@@ -35,7 +42,9 @@ def chained(digests: Sequence[bytes]) -> str:
 
 def without_marks(value: Any) -> Any:
     """The same message, block or tool without `cache_control`. Returned as it is where there is none."""
-    if isinstance(value, Mapping):
+    if isinstance(value, str) or value is None:
+        return value
+    if isinstance(value, (dict, Mapping)):
         changed = {name: without_marks(part) for name, part in value.items() if name != "cache_control"}
         same = len(changed) == len(value) and all(changed[name] is part for name, part in value.items())
         return value if same else changed
@@ -48,8 +57,18 @@ def without_marks(value: Any) -> Any:
 def has_marks(value: Any) -> bool:
     """Whether `cache_control` is set anywhere inside."""
     if isinstance(value, Mapping):
-        return value.get("cache_control") is not None or any(has_marks(part) for part in value.values() if isinstance(part, (list, Mapping)))
+        return value.get("cache_control") is not None or any(
+            has_marks(part) for part in value.values() if isinstance(part, (list, Mapping))
+        )
     return isinstance(value, (list, tuple)) and any(has_marks(part) for part in value)
+
+
+def is_marked(message: Message) -> bool:
+    """Whether a message or one of its blocks carries `cache_control`."""
+    content = message.get("content")
+    if message.get("cache_control") is not None:
+        return True
+    return isinstance(content, (list, tuple)) and any(map(has_marks, content))
 
 
 def tokens_of(message: Message, model: str, known: bytes | None = None) -> int:
@@ -77,7 +96,15 @@ def is_system(message: Message) -> bool:
 
 def is_user_turn(message: Message) -> bool:
     """Whether a person (or the program that asks) speaks: a user message that carries no tool result."""
-    return message.get("role") == "user" and not any(True for _ in results_in(message))
+    return message.get("role") == "user" and not has_results(message)
+
+
+def has_results(message: Message) -> bool:
+    """Whether a message answers a tool call."""
+    if message.get("role") in ("tool", "function"):
+        return True
+    content = message.get("content")
+    return not isinstance(content, str) and content is not None and any(True for _ in results_in(message))
 
 
 def calls_in(message: Message) -> Iterator[str]:
@@ -124,4 +151,3 @@ def cuts(messages: Sequence[Message]) -> list[int]:
         for name in calls_in(message):
             open_until = max(open_until, last_use.get(name, place))
     return found
-

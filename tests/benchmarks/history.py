@@ -9,22 +9,24 @@
 from __future__ import annotations
 
 import random
-import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from decimal import Decimal
+from dataclasses import dataclass
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
-from frugal_plugins.compaction import SUMMARY_FRAME_TOKENS, Terms
+from frugal_plugins.compaction import SUMMARY_FRAME_TOKENS, Reading, Terms, summary_budget
+from frugal_plugins.flow import Call
 from frugal_plugins.prefix import CachePlan, SimulatedCache
 from frugal_plugins.prices import PriceBook, own_rates
 from frugal_plugins.request import Reply, Request
 from frugal_plugins.techniques.history import History
-from frugal_plugins.text.turns import cuts, digest, results_in, calls_in, tokens_of
+from frugal_plugins.text.turns import calls_in, cuts, digest, results_in, tokens_of
 from frugal_plugins.usage import Usage
+from tests.benchmarks import history_peers as peers
 from tests.benchmarks.common import arguments, print_result
-from tests.benchmarks.history_data import Talk, folded, long_chats, memories, questions, sgd, spoken, tau
+from tests.benchmarks.history_data import Talk, folded, long_chats, memories, questions, sgd, spoken, system, tau
+from tests.benchmarks.history_peers import plain
 from tests.support import send
 
 MODEL = "bench/model"
@@ -33,6 +35,7 @@ COLD_PERCENT = (0, 10, 30, 60)
 BETWEEN_CALLS_SECONDS = 20.0
 PAUSE_SECONDS = 600.0
 Message = Mapping[str, Any]
+ANSWER = Reply({"role": "assistant", "content": "ok"}, MODEL, Usage())
 
 
 def plan_of(name: str) -> CachePlan:
@@ -62,41 +65,35 @@ def times_of(talk: Talk, cold_percent: int) -> list[float]:
 
 @dataclass
 class Sent:
-    """What a policy sent for each call of one conversation."""
+    """What a policy sent for each call of one conversation: place, time, messages."""
 
     calls: list[tuple[int, float, Sequence[Message]]]
-    helper_units: float = 0.0
 
 
 def through(technique: History, talk: Talk, cold_percent: int) -> Sent:
     """A conversation through the technique, one request for each answer."""
-    calls: list[tuple[int, float, Sequence[Message]]] = []
-    answer = Reply({"role": "assistant", "content": "ok"}, MODEL, Usage())
-    for place, now in zip(talk.calls, times_of(talk, cold_percent), strict=True):
-        taken: list[Request] = []
-        request = Request(MODEL, talk.messages[:place], session=talk.name)
-        _, ctx = send(request, lambda call, taken=taken: taken.append(call.request) or answer, technique, clock=lambda now=now: now)  # type: ignore[misc]
-        assert not any(decision.action == "stood_down" for decision in ctx.decisions), ctx.decisions
-        calls.append((place, now, taken[0].messages))
-    return Sent(calls)
+    times = zip(talk.calls, times_of(talk, cold_percent), strict=True)
+    return Sent([(place, now, sent_for(technique, talk.messages[:place], talk.name, now)) for place, now in times])
 
 
-def by_policy(policy: Callable[[Sequence[Message]], Sequence[Message]], talk: Talk, cold_percent: int) -> Sent:
-    times = times_of(talk, cold_percent)
-    return Sent([(place, now, policy(talk.messages[:place])) for place, now in zip(talk.calls, times, strict=True)])
+def by_policy(policy: Callable[[Sequence[Message]], Sequence[Message]], talk: Talk, cold_percent: int, *, only_facts: bool = False) -> Sent:
+    """What a function of the messages sends for each call, or for those whose facts are looked for."""
+    times = zip(talk.calls, times_of(talk, cold_percent), strict=True)
+    return Sent([(place, now, policy(talk.messages[:place])) for place, now in times if not only_facts or talk.facts.get(place)])
 
 
 def billed(sent: Sent, plan: CachePlan) -> float:
     cache = SimulatedCache(plan)
     for _, now, messages in sent.calls:
         cache.call([(name := digest(message), tokens_of(message, MODEL, name)) for message in messages], now)
-    return cache.units + sent.helper_units
+    return cache.units
 
 
-def bills(talks: Sequence[Talk], plans: Sequence[str]) -> dict[str, dict[str, float]]:
+def bills(talks: Sequence[Talk], colds: Sequence[int] = COLD_PERCENT) -> dict[str, dict[str, float]]:
+    """Our bill as a share of full history's, by plan and share of cold calls."""
     found: dict[str, dict[str, float]] = {}
-    for name in plans:
-        for cold in COLD_PERCENT:
+    for name in PLANS:
+        for cold in colds:
             full = ours = 0.0
             for talk in talks:
                 ours += billed(through(history_for(name), talk, cold), plan_of(name))
@@ -121,36 +118,175 @@ def kept(talks: Sequence[Talk], make: Callable[[Talk], Sent]) -> dict[str, float
     return {"tokens_saved": round(1 - after / max(1, before), 4), "kept": round(have / max(1, need), 4), "facts": need}
 
 
-def orphans(talks: Sequence[Talk], make: Callable[[Talk], Sent]) -> int:
+def orphans(sent: Sequence[Sent]) -> int:
+    """Tool results that were sent without their call."""
     count = 0
-    for talk in talks:
-        for _, _, messages in make(talk).calls:
-            called = {name for message in messages for name in calls_in(message)}
-            count += sum(name not in called for message in messages for name in results_in(message))
+    for _, _, messages in (call for one in sent for call in one.calls):
+        called = {name for message in messages for name in calls_in(message)}
+        count += sum(name not in called for message in messages for name in results_in(message))
     return count
 
 
-def recalled(folder: Path, tokens: int) -> tuple[float, int]:
+def recalled(folder: Path, tokens: int) -> float | None:
     """Share of answers that are in the prompt when a question is asked after everything else was said."""
-    budget = min(400, tokens // 3)
-    terms = Terms(when="always", every_turns=5, keep_turns=1, summary_tokens=budget)
+    summary = min(400, tokens // 3)
+    terms = Terms(when="always", keep_turns=1, summary_tokens=summary)
+    technique = history_for("none", terms=terms, recall_tokens=tokens - summary - SUMMARY_FRAME_TOKENS)
     have = need = 0
     for user, said in memories(folder).items():
         everything = folded("\n".join(said))
+        chat = [part for text in said for part in ({"role": "user", "content": text}, {"role": "assistant", "content": "Noted."})]
         for question in questions(folder):
             gold = question["ground_truth"] if isinstance(question["ground_truth"], list) else [question["ground_truth"]]
             answers = [folded(str(one)) for one in gold]
             if question["scenario"] != user or not any(answer in everything for answer in answers):
                 continue
-            chat = [part for text in said for part in ({"role": "user", "content": text}, {"role": "assistant", "content": "Noted."})]
-            asked = question["question"][0][0]["content"]
-            talk = Talk(question["id"], ({"role": "system", "content": "Answer."}, *chat, {"role": "user", "content": asked}))
-            technique = history_for("none", terms=terms, recall_tokens=tokens - budget - SUMMARY_FRAME_TOKENS - 8)
-            taken: list[Request] = []
-            answer = Reply({"role": "assistant", "content": "ok"}, MODEL, Usage())
-            send(Request(MODEL, talk.messages), lambda call, taken=taken: taken.append(call.request) or answer, technique)  # type: ignore[misc]
-            text = folded("\n".join(map(spoken, taken[0].messages)))
-            assert sum(tokens_of(message, MODEL) for message in taken[0].messages[:-3]) <= tokens + 60, 'over its budget'
+            asked = {"role": "user", "content": question["question"][0][0]["content"]}
+            shown = sent_for(technique, (system(), *chat, asked))
+            memory = sum(tokens_of(message, MODEL) for message in shown[1:]) - tokens_of(asked, MODEL)
+            assert memory <= tokens, f"{memory} tokens of memory where {tokens} were allowed"
+            text = folded("\n".join(map(spoken, shown[1:])))
             need += 1
             have += any(answer in text for answer in answers)
-    return round(have / max(1, need), 4), need
+    return round(have / need, 4) if need else None
+
+
+def sent_for(technique: History, messages: Sequence[Message], session: str | None = None, now: float = 0.0) -> Sequence[Message]:
+    """What the technique sends for one request."""
+    taken: list[Request] = []
+
+    def model(call: Call) -> Reply:
+        taken.append(call.request)
+        return ANSWER
+
+    _, ctx = send(Request(MODEL, tuple(messages), session=session), model, technique, clock=lambda: now)
+    assert not any(decision.action == "stood_down" for decision in ctx.decisions), ctx.decisions
+    return taken[0].messages
+
+
+def optimum(talk: Talk, plan: CachePlan, cold_percent: int, terms: Terms) -> float:
+    """The least anyone could have been billed, knowing the whole conversation beforehand: every possible series of rewrites.
+
+    A rewrite may be made at any call and any earlier user turn, with summaries of the size the technique's budget allows.
+    """
+    reading = Reading.of(Request(MODEL, talk.messages))
+    behind = [0, *accumulate(reading.tokens)]
+    static, places, times = behind[1], cuts(talk.messages), times_of(talk, cold_percent)
+    summaries = {cut: SUMMARY_FRAME_TOKENS + summary_budget(reading, cut, terms) for cut in places if cut > 1}
+    best: dict[int, float] = {1: 0.0}
+    for number, place in enumerate(talk.calls):
+        warm = number > 0 and times[number] - times[number - 1] < plan.ttl_seconds
+        sent_before = talk.calls[number - 1] if number else 0
+        cheapest = min(best.values())
+        open_places = [cut for cut in places if 1 < cut <= place][: -(terms.keep_turns - 1) or None]
+        new = {cut: cheapest + plan.units(static * warm, static + summaries[cut] + behind[place] - behind[cut]) for cut in open_places}
+        for cut, spent in best.items():
+            before = static + summaries.get(cut, 0) - behind[cut]
+            stay = spent + plan.units((before + behind[sent_before]) * warm, before + behind[place])
+            new[cut] = min(new.get(cut, stay), stay)
+        best = new
+    return min(best.values())
+
+
+def over_optimum(talks: Sequence[Talk], cold_percent: int = 0) -> dict[str, float]:
+    """How much more than the optimum the technique is billed, by plan; without recall, which the optimum does not have either."""
+    found = {}
+    for name in PLANS:
+        ours = sum(billed(through(history_for(name, recall_tokens=0), talk, cold_percent), plan_of(name)) for talk in talks)
+        least = sum(optimum(talk, plan_of(name), cold_percent, Terms()) for talk in talks)
+        found[name] = round(100 * (ours / least - 1), 2)
+    return found
+
+
+def milliseconds(talks: Sequence[Talk]) -> dict[str, float]:
+    """A warm call of the technique alone on about 100 messages, beside the other tools on the same ones."""
+    longest = max(talks, key=lambda talk: len(talk.messages))
+    messages = plain(longest).messages[: 101 - (len(longest.messages[:101]) % 2 == 0)]
+    if messages[-1]["role"] == "assistant":
+        messages = messages[:-1]
+    technique = history_for("0.1")
+    for place in range(3, len(messages) + 1, 2):
+        sent_for(technique, messages[:place])
+    found = {"frugal": peers.timed(lambda given: sent_for(technique, given), messages, 30)}
+    for name, policy in PEERS.items():
+        found[name] = peers.timed(policy, messages)
+    return found | {"messages": len(messages)}
+
+
+PEERS: Mapping[str, Callable[[Sequence[Message]], Sequence[Message]]] = {
+    "langchain trim_messages 60%": peers.langchain_trim,
+    "litellm trim_messages 60%": peers.litellm_trim,
+    "litellm compress 60%": peers.litellm_compress,
+}
+
+
+def beside(chats: Sequence[Talk], dialogues: Sequence[Talk], agents: Sequence[Talk]) -> dict[str, Any]:
+    """Other tools on the same conversations: billed at 0.1/1.25 on long chats, and what they keep."""
+    found: dict[str, Any] = {}
+    plan = plan_of("0.1/1.25")
+    full = sum(billed(by_policy(list, talk, 0), plan) for talk in chats)
+    for name, policy in PEERS.items():
+        found[name] = {"billed_long": round(sum(billed(by_policy(policy, plain(talk), 0), plan) for talk in chats) / full, 4)}
+        for label, talks in (("sgd", dialogues), ("tau", agents)):
+            found[name][label] = _kept_or_crash([plain(talk) for talk in talks], policy)
+    units = 0.0
+    for talk in chats:
+        middleware = peers.Summarization()
+        units += billed(by_policy(middleware, plain(talk), 0), plan) + middleware.units
+    found["langchain SummarizationMiddleware 4000/20"] = {"billed_long": round(units / full, 4)}
+    for name, policy in {"keep-last-20": _last_20}.items():
+        found[name] = {"billed_long": round(sum(billed(by_policy(policy, talk, 0), plan) for talk in chats) / full, 4)}
+    fixed = Terms(when="always", every_turns=5, keep_turns=2)
+    units = sum(billed(through(history_for("0.1/1.25", terms=fixed), talk, 0), plan) for talk in chats)
+    found["every 5 turns, local summary (ours, when: always)"] = {"billed_long": round(units / full, 4)}
+    return found
+
+
+def _last_20(messages: Sequence[Message]) -> Sequence[Message]:
+    return [*messages[:1], *messages[1:][-20:]]
+
+
+def _kept_or_crash(talks: Sequence[Talk], policy: Callable[[Sequence[Message]], Sequence[Message]]) -> Any:
+    try:
+        return kept(talks, lambda talk: by_policy(policy, talk, 0, only_facts=True))
+    except (AttributeError, TypeError, KeyError) as error:
+        return f"crashed: {type(error).__name__}"
+
+
+def main() -> None:
+    """Run and print."""
+    asked = arguments(str(__doc__).split("\n", 1)[0])
+    few = 16 if asked.quick else None
+    agents, dialogues, chats = tau(asked.data, few), sgd(asked.data, 16, few), long_chats(asked.data)
+    chats = chats[:2] if asked.quick else chats
+    remembered = [talk for talk in chats if talk.name == "memories"]
+    sets = {"tau": agents, "sgd": dialogues, "sgd_system_2000": [talk.with_system(2000) for talk in dialogues], "long": remembered}
+    sets["long_dialogues"] = [talk for talk in chats if talk.name != "memories"]
+    sets = {name: talks for name, talks in sets.items() if talks}
+    bill = {name: bills(talks, (0, 30) if asked.quick else COLD_PERCENT) for name, talks in sets.items()}
+    ratios = [ratio for plans in bill.values() for colds in plans.values() for ratio in colds.values()]
+    lossless = Terms(when="always", every_turns=10**6, keep_results=10**6)
+    sent = [through(history_for("0.5"), talk, 10) for talk in agents]
+    result: dict[str, Any] = {
+        "billed": bill,
+        "worst_billed_ratio": max(ratios, default=None),
+        "over_optimum_percent": {name: over_optimum(sets[name]) for name in ("long", "long_dialogues", "sgd") if name in sets},
+        "retention": {
+            "sgd": kept(dialogues, lambda talk: through(history_for("none"), talk, 0)),
+            "tau_lossless": kept(agents, lambda talk: through(history_for("none", terms=lossless), talk, 0)),
+            "tau": kept(agents, lambda talk: through(history_for("none"), talk, 0)),
+        },
+        "recall": {str(tokens): recalled(asked.data, tokens) for tokens in (600, 1200)},
+        "orphan_tool_messages": orphans(sent),
+        "ms_per_100_messages": None,
+        "peers": beside(chats[:1], dialogues[:12], agents[:12]),
+        "conversations": {name: len(talks) for name, talks in sets.items()},
+        "quick": "16 conversations a set, 2 long chats, cold 0 and 30 only" if asked.quick else None,
+    }
+    result["ms"] = milliseconds(chats) if chats else None
+    result["ms_per_100_messages"] = result["ms"]["frugal"] if chats else None
+    print_result(result, asked.json)
+
+
+if __name__ == "__main__":
+    main()

@@ -30,6 +30,10 @@ class Talk:
     def calls(self) -> list[int]:
         return [place for place, message in enumerate(self.messages) if message["role"] == "assistant" and place > 1]
 
+    def with_system(self, tokens: int) -> Talk:
+        """The same conversation under a system prompt of another size."""
+        return Talk(self.name, (system(tokens), *self.messages[1:]), self.facts)
+
 
 def system(tokens: int = SYSTEM_TOKENS) -> Mapping[str, Any]:
     """A system prompt of about so many tokens."""
@@ -92,11 +96,8 @@ def spoken(message: Mapping[str, Any]) -> str:
 
 def sgd(folder: Path, least_turns: int = 16, most: int | None = None) -> list[Talk]:
     """Task dialogues; a call needs the slot values the user has settled so far."""
-    found = []
-    for file in sorted(folder.glob("history/sgd_*.jsonl*")):
-        for row in rows(file):
-            if len(row["turns"]) >= least_turns:
-                found.append(_dialogue(row))
+    files = sorted(folder.glob("history/sgd_*.jsonl*"))
+    found = [_dialogue(row) for file in files for row in rows(file) if len(row["turns"]) >= least_turns]
     return found[:: max(1, len(found) // most)] if most else found
 
 

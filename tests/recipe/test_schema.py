@@ -93,7 +93,7 @@ def test_what_the_recipe_accepts_the_editor_accepts(more: dict[str, Any]) -> Non
         {"cap": None},
         {"cap": "maybe"},
         {"cap": {"retry_factor": 17}},
-        {"cache": {"similarity": 0.9}},
+        {"cache": {"similarity": 1.5}},
         {"histry": {}},
         {"ledger": None},
         {"pipeline": None},

@@ -53,16 +53,23 @@ def test_an_empty_section_turns_a_technique_on_with_its_defaults() -> None:
     assert recipe.cache is not None
     assert recipe.route is not None
     assert recipe.cap is not None
-    assert recipe.cache.model_dump() == {
+    assert recipe.cache.model_dump(exclude_none=True) == {
         "mode": "on",
         "scope": ("tenant",),
         "ttl_seconds": 86_400,
         "max_entries": 10_000,
-        "path": None,
         "match": "canonical",
-        "max_temperature": None,
+        "max_wrong_percent": 1.0,
+        "audit_percent": 1.0,
+        "embedding": "all-MiniLM-L6-v2",
     }
-    assert recipe.route.model_dump() == {"mode": "on", "sticky": "session"}
+    assert recipe.route.model_dump(exclude_none=True) == {
+        "mode": "on",
+        "sticky": "session",
+        "keep_quality_percent": 95.0,
+        "streaming": "skip",
+        "most_dear_percent": 100.0,
+    }
     assert recipe.cap.model_dump() == {"mode": "on", "reasoning_tokens": 2000, "retry_factor": 4}
 
 

@@ -1,0 +1,62 @@
+"""Single flight: while one request is being answered, the same request of another thread or task waits for that answer."""
+
+from __future__ import annotations
+
+import sys
+import threading
+from concurrent.futures import Future
+from concurrent.futures import TimeoutError as TookTooLong
+from dataclasses import dataclass, field
+
+
+@dataclass(slots=True)
+class Flights:
+    """Requests under way in this process, by key."""
+
+    _under_way: dict[str, tuple[Future[None], int]] = field(default_factory=dict)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def lead(self, key: str) -> bool:
+        """Begin a request; False when the same one is already under way."""
+        with self._lock:
+            if key in self._under_way:
+                return False
+            self._under_way[key] = (Future(), threading.get_ident())
+            return True
+
+    def land(self, key: str) -> None:
+        """The request is over, well or badly: those who wait go on."""
+        with self._lock:
+            found = self._under_way.pop(key, None)
+        if found is not None:
+            found[0].set_result(None)
+
+    def under_way(self, key: str) -> Future[None] | None:
+        """What an async host awaits (`asyncio.wrap_future`) before it starts the same request; None when there is nothing to wait for."""
+        found = self._under_way.get(key)
+        return found[0] if found is not None else None
+
+    def wait(self, key: str, limit_seconds: float) -> bool:
+        """Wait for the same request of another thread; says whether there was one and it is over.
+
+        Never waits inside a running event loop or for a request of its own thread, which could not go on meanwhile.
+        """
+        found = self._under_way.get(key)
+        if found is None or found[1] == threading.get_ident() or _in_event_loop():
+            return False
+        try:
+            found[0].result(limit_seconds)
+        except TookTooLong:
+            return False
+        return True
+
+
+def _in_event_loop() -> bool:
+    asyncio = sys.modules.get("asyncio")
+    if asyncio is None:
+        return False
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True

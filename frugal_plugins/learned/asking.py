@@ -1,0 +1,75 @@
+"""One request on its way up a ladder: what to ask next, given the answers so far."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from frugal_plugins.agreement import stated
+from frugal_plugins.learned.features import prompt_features, routed_text
+from frugal_plugins.learned.ladder import Action, Bought, Ladder
+from frugal_plugins.request import Reply, Request, canonical, fingerprint, text_of
+from frugal_plugins.verify import Verdict
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    Matrix = np.ndarray[Any, np.dtype[np.float64]]
+
+
+class Asking:
+    """The state of one request. `next()` says what to do, `saw()` tells it what came back.
+
+    Args:
+        keep_percent: the quality target; the ladder's operating point for it is used.
+        can: whether a model may be asked at all (reachable, fits the request, not dearer than the one named).
+        votes: whether an answer may be bought only to compare it.
+        read_share: the share of its input price a model bills for this prompt, below 1 where its cache is warm: a switch to
+            another model has to pay for reading the whole prompt again.
+    """
+
+    def __init__(
+        self,
+        ladder: Ladder,
+        request: Request,
+        keep_percent: float,
+        can: Callable[[str], bool],
+        *,
+        votes: bool = True,
+        read_share: Callable[[str], float] = lambda _model: 1.0,
+    ) -> None:
+        self.ladder = ladder
+        self.point = ladder.point(keep_percent)
+        self.allowed: Sequence[int] = [number for number, model in enumerate(ladder.models) if can(model.name)]
+        self.votes = votes
+        self.seen: Matrix = ladder.prompt(prompt_features([routed_text(request)]))[0]
+        tokens = input_tokens(request)
+        self.input_tokens = [tokens * read_share(model.name) for model in ladder.models]
+        self.draw = int(fingerprint([request.messages])[:8], 16) / 2**32
+        self.bought: list[Bought] = []
+        self.replies: dict[int, Reply] = {}
+
+    def next(self) -> Action:
+        """What to do now; needs at least one allowed model."""
+        return self.ladder.decide(self.seen, self.bought, self.input_tokens, self.point, self.draw, self.allowed, votes=self.votes)
+
+    def saw(self, model: int, reply: Reply, verdict: Verdict) -> None:
+        """An answer came back and was looked at."""
+        self.replies[model] = reply
+        if len(self.bought) < len(self.ladder.votes) and self.ladder.votes[len(self.bought)] == model:
+            says = stated(reply.text) if verdict.good else None
+            self.bought.append(Bought(len(reply.text), says, verdict.good))
+
+    def above(self, model: int) -> int | None:
+        """The allowed model that is most likely right among those dearer than `model`, or None."""
+        dearer = [m for m in self.allowed if m > model and m not in self.replies]
+        return max(dearer, key=lambda m: float(self.seen[m])) if dearer else None
+
+
+def input_tokens(request: Request) -> float:
+    """A fast estimate of the prompt's tokens: its characters by four."""
+    chars = sum(len(text_of(message)) for message in request.messages)
+    for name in ("tools", "system", "instructions", "response_format"):
+        value = request.params.get(name)
+        chars += len(value if isinstance(value, str) else canonical(value)) if value else 0
+    return chars / 4

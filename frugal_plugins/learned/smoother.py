@@ -1,0 +1,111 @@
+"""Regression that is smooth, shrunken and honest: a Gaussian process on landmarks, and its error on rows it did not see.
+
+What a fit says of each of its own rows with that row left out has a closed form (the diagonal of the hat matrix); everything
+that is chosen (thresholds, the models of a ladder) is chosen on those. Up to `MOST_LANDMARKS` rows the process is exact,
+beyond it is projected onto that many of them (Nystroem).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    Matrix = np.ndarray[Any, np.dtype[np.float64]]
+
+MOST_LANDMARKS: Final = 900
+_CLIP: Final = 4.0
+_LARGEST_LEVERAGE: Final = 0.99
+_JITTER: Final = 1e-4
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """Some neighbouring columns that are looked at together, and how wide their bumps are.
+
+    Attributes:
+        width: the kernel is exp(-distance^2 / (2 width^2)), with distance^2 divided by the number of columns where `scaled`.
+        scaled: columns are standardised one by one; otherwise each row is centred and brought to length 1.
+    """
+
+    columns: int
+    width: float
+    scaled: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Smoother:
+    """A fitted regression; call it with rows to get predictions (rows x targets).
+
+    `landmarks` are rows already brought to scale; `weights` has one line for each and one column for each target.
+    """
+
+    blocks: tuple[Block, ...]
+    centre: Matrix
+    scale: Matrix
+    landmarks: Matrix
+    weights: Matrix
+    offset: Matrix
+
+    def __call__(self, rows: Matrix) -> Matrix:
+        """Predict; `rows` is (n, columns)."""
+        near = _kernel(self.blocks, _scaled(self.blocks, self.centre, self.scale, rows), self.landmarks)
+        predicted: Matrix = self.offset + near @ self.weights
+        return predicted
+
+
+def fit_smoother(
+    rows: Matrix, targets: Matrix, blocks: tuple[Block, ...], *, noise: float = 2.0, most: int = MOST_LANDMARKS, seed: int = 0
+) -> tuple[Smoother, Matrix]:
+    """Fit, and say what each row would have been predicted without itself.
+
+    `noise` is the variance of a target around its mean in units of the kernel: larger shrinks more towards the mean.
+    """
+    import numpy as np
+
+    centre, spread = rows.mean(axis=0), rows.std(axis=0)
+    scale = np.where(spread > 1e-6, spread, 1.0)
+    offset = targets.mean(axis=0)
+    seen = _scaled(blocks, centre, scale, rows)
+    chosen = np.random.default_rng(seed).permutation(len(rows))[:most]
+    landmarks = seen[np.sort(chosen)]
+    among = _kernel(blocks, landmarks, landmarks) + _JITTER * np.eye(len(landmarks))
+    root = np.linalg.inv(np.linalg.cholesky(among)).T
+    lifted = _kernel(blocks, seen, landmarks) @ root
+    inverse = np.linalg.inv(lifted.T @ lifted + noise * np.eye(lifted.shape[1]))
+    inner = inverse @ (lifted.T @ (targets - offset))
+    leverage = np.minimum(_LARGEST_LEVERAGE, np.einsum("ij,ij->i", lifted @ inverse, lifted) + 1 / len(rows))
+    left_out = targets - (targets - offset - lifted @ inner) / (1 - leverage)[:, None]
+    return Smoother(blocks, centre, scale, landmarks, root @ inner, offset), left_out
+
+
+def _scaled(blocks: tuple[Block, ...], centre: Matrix, scale: Matrix, rows: Matrix) -> Matrix:
+    """Rows as the kernel reads them: distances between them are in units of each block's width."""
+    import numpy as np
+
+    parts, start = [], 0
+    for block in blocks:
+        cut = slice(start, start + block.columns)
+        start += block.columns
+        values = rows[:, cut] - centre[cut]
+        if block.scaled:
+            parts.append(np.clip(values / scale[cut], -_CLIP, _CLIP) / (block.width * np.sqrt(block.columns)))
+        else:
+            parts.append(values / np.maximum(np.linalg.norm(values, axis=1, keepdims=True), 1e-9) / block.width)
+    return np.hstack(parts)
+
+
+def _kernel(blocks: tuple[Block, ...], one: Matrix, other: Matrix) -> Matrix:
+    """How near rows are to each other: the mean of the blocks' kernels, 1 for the same row."""
+    import numpy as np
+
+    total: Matrix = np.zeros((len(one), len(other)))
+    start = 0
+    for block in blocks:
+        a, b = one[:, start : start + block.columns], other[:, start : start + block.columns]
+        start += block.columns
+        squares = (a * a).sum(axis=1)[:, None] + (b * b).sum(axis=1)[None] - 2 * a @ b.T
+        total += np.exp(-0.5 * np.maximum(squares, 0)) / len(blocks)
+    return total

@@ -1,0 +1,82 @@
+"""From what a recipe says to the techniques that do it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from frugal_plugins.answers import AnswerFile, AnswerStore, MemoryAnswers, PostgresAnswers
+from frugal_plugins.breaker import Breaker
+from frugal_plugins.compaction import Terms
+from frugal_plugins.errors import RecipeError
+from frugal_plugins.prices import PriceBook
+from frugal_plugins.recipe.settings import RecipeSettings
+from frugal_plugins.recipe.technique_settings import CacheSettings, HistorySettings, RouteSettings
+from frugal_plugins.sessions import MemorySessions, SessionFile
+from frugal_plugins.techniques.cache import Cache
+from frugal_plugins.techniques.history import History
+from frugal_plugins.techniques.route import Route, Tier
+
+
+def build_store(settings: CacheSettings | None) -> AnswerStore:
+    """Where answers are kept: memory, a SQLite file, or PostgreSQL."""
+    if settings is None:
+        return MemoryAnswers(0)
+    path = settings.path
+    if path is not None and path.startswith(("postgresql://", "postgres://")):
+        return PostgresAnswers(path, max_entries=settings.max_entries)
+    return AnswerFile(path, max_entries=settings.max_entries) if path else MemoryAnswers(settings.max_entries)
+
+
+def build_cache(settings: CacheSettings, store: AnswerStore, name: str) -> Cache:
+    """The cache, with the search by meaning when a similarity is named."""
+    cache = Cache(store, name, tuple(settings.scope), settings.ttl_seconds, settings.match, settings.max_temperature)
+    if settings.similarity is None:
+        return cache
+    from frugal_plugins.calibration import load
+    from frugal_plugins.embed import Embeddings
+    from frugal_plugins.meaning import Meaning
+    from frugal_plugins.weights import open_embedder
+
+    cache.meaning = Meaning(
+        Embeddings(lambda: open_embedder(settings.embedding)),
+        settings.similarity,
+        float(settings.max_wrong_percent),
+        float(settings.audit_percent),
+        load(settings.calibration) if settings.calibration else None,
+    )
+    return cache
+
+
+def build_route(
+    settings: RouteSettings, whole: RecipeSettings, tiers: Sequence[Tier], baseline: str, own_names: frozenset[str], prices: PriceBook
+) -> Route:
+    """The router, with what was learned when a file is named."""
+    route = Route(tuple(tiers), {name: task.tier for name, task in whole.tasks.items()}, baseline, own_names, prices, settings.sticky)
+    route.keep_percent = float(settings.keep_quality_percent)
+    route.streaming = settings.streaming
+    most_usd = settings.most_dear_usd_per_hour
+    route.breaker = Breaker(float(settings.most_dear_percent), None if most_usd is None else float(most_usd))
+    if settings.learned is not None:
+        from frugal_plugins.learned.artifact import read_ladder
+
+        if not Path(settings.learned).is_file():
+            raise RecipeError(
+                f"route.learned names {settings.learned}, which is not there; run frugal calibrate to make it", key="route.learned"
+            )
+        route.ladder = read_ladder(settings.learned, models=frozenset(model for tier in tiers for model in tier.models))
+    return route
+
+
+def build_history(settings: HistorySettings, tiers: Sequence[Tier], prices: PriceBook, *, marks_come: bool) -> History:
+    """The history technique; a tier's first model writes the summaries where one is named."""
+    tier = next((tier for tier in tiers if tier.name == settings.summarizer), None)
+    return History(
+        terms=Terms(settings.when, settings.every_turns, settings.keep_turns, settings.summary_tokens),
+        prices=prices,
+        store=SessionFile(settings.path) if settings.path else MemorySessions(),
+        recall_tokens=settings.recall_tokens,
+        compact_results=settings.compact_results,
+        summariser=tier.models[0] if tier else None,
+        marks_come=marks_come,
+    )

@@ -1,0 +1,172 @@
+"""Shorten: the developer's prompt in fewer tokens, the same bytes every time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final, Literal
+
+from frugal_plugins.flow import Context, Flow, Next
+from frugal_plugins.prefix import CachePlan, plan_for
+from frugal_plugins.prices import PriceBook
+from frugal_plugins.request import Message, Request
+from frugal_plugins.structured import compact_instruction, find_instruction, with_response_format
+from frugal_plugins.text.layout import developer_text
+from frugal_plugins.text.prompts import Level, shortened
+from frugal_plugins.text.schemas import trimmed_tool
+from frugal_plugins.text.turns import digest, has_marks, head_length, is_marked, tokens_of
+from frugal_plugins.tokens import count_messages, count_text
+
+_LEAST_CHARS: Final = 200
+_MOST_REMEMBERED: Final = 2048
+
+
+@dataclass(slots=True)
+class Shorten:
+    """Takes boilerplate, layout and repetition out of the developer's prompt, and asks for JSON by schema instead of by words.
+
+    Saves: a few percent of prose, half of a JSON Schema written out in a prompt, a tenth or more of tool definitions. Risks:
+    a changed meaning; so only fixed rules act, each line is checked for its numbers, ids, quotations, placeholders,
+    negations and modal words, and code is not touched. What users write is never changed. A rewrite depends on the text
+    alone, so a prompt that was sent before is sent with the same bytes again. Stands down: where the shorter prompt would
+    fall below the length the provider's cache wants and so cost more, and where the caller marked the prompt for caching.
+
+    Args:
+        level: `format` layout only, `phrases` also boilerplate, `sentences` also what is said twice.
+        schemas: `response_format` where the model has it, else a short notation, for prompts that spell a JSON Schema out.
+        tools: trim tool descriptions that only repeat names.
+        goes_to: the model a request will probably go to, where its own name (a recipe's) has no price.
+    """
+
+    prices: PriceBook = field(default_factory=PriceBook)
+    level: Level = "sentences"
+    schemas: Literal["response_format", "notation", "off"] = "response_format"
+    tools: bool = True
+    goes_to: Callable[[Request], str] | None = None
+    name: str = "shorten"
+    _trimmed: dict[bytes, Mapping[str, Any]] = field(default_factory=dict)
+    _params_tokens: dict[bytes, int] = field(default_factory=dict)
+
+    def __call__(self, request: Request, rest: Next, ctx: Context) -> Flow:
+        """Shorten what the developer wrote."""
+        short, did = self._shorter(request)
+        if not did:
+            return (yield from rest(request))
+        before, after = self._front(request), self._front(short)
+        if after >= before:
+            return (yield from rest(request))
+        plan = plan_for(self.goes_to(request) if self.goes_to else request.model, self.prices) or CachePlan()
+        if plan.caches and after < plan.minimum_tokens <= before and after > before * plan.read:
+            ctx.note(self.name, "left", f"{after} tokens would fall below the {plan.minimum_tokens} the provider caches and cost more")
+            return (yield from rest(request))
+        ctx.note(self.name, "shortened", "; ".join(did), tokens_before=before, tokens_after=after)
+        return (yield from rest(short))
+
+    def _shorter(self, request: Request) -> tuple[Request, list[str]]:
+        did: list[str] = []
+        short = request
+        if not has_marks(request.params.get("tools")) and self.tools:
+            short = self._with_tools(short, did)
+        marked = has_marks(request.params.get("system")) or any(map(is_marked, request.messages[: head_length(request.messages)]))
+        text = developer_text(request)
+        if marked or len(text) < _LEAST_CHARS:
+            return short, did
+        short = self._with_format(short, did)
+        return self._with_prose(short, did), did
+
+    def _with_tools(self, request: Request, did: list[str]) -> Request:
+        tools = request.params.get("tools")
+        if not isinstance(tools, (list, tuple)) or not all(isinstance(tool, Mapping) for tool in tools):
+            return request
+        slim = [self._tool(tool) for tool in tools]
+        if all(new is old for new, old in zip(slim, tools, strict=True)):
+            return request
+        did.append("tool descriptions that repeat names")
+        return request.with_params(tools=slim)
+
+    def _tool(self, tool: Mapping[str, Any]) -> Mapping[str, Any]:
+        """A trimmed tool; the same object for the same definition, so that its bytes never change."""
+        key = digest({"content": tool})
+        found = self._trimmed.get(key)
+        if found is None:
+            if len(self._trimmed) >= _MOST_REMEMBERED:
+                self._trimmed.clear()
+            found = self._trimmed[key] = trimmed_tool(tool)
+        return tool if found == tool else found
+
+    def _with_format(self, request: Request, did: list[str]) -> Request:
+        """A schema spelled out in the prompt as `response_format`, or in short notation."""
+        if self.schemas == "off":
+            return request
+        for text, put in _texts(request):
+            if find_instruction(text) is None:
+                continue
+            found = with_response_format(request, text) if self.schemas == "response_format" else None
+            if found is not None:
+                did.append("the JSON instruction is now response_format")
+                return put(found[0]).with_params(**found[1])
+            did.append("the JSON Schema is written in short notation")
+            return put(compact_instruction(text))
+        return request
+
+    def _with_prose(self, request: Request, did: list[str]) -> Request:
+        changed = request
+        for text, _ in _texts(request):
+            short = shortened(text, self.level)
+            if short is not text and short != text:
+                changed = next(put for found, put in _texts(changed) if found == text)(short)
+        if changed is not request:
+            did.append(f"prose by rules ({self.level})")
+        return changed
+
+    def _front(self, request: Request) -> int:
+        """Tokens of what the developer wrote: tools, schema, system prompt."""
+        names = ("tools", "functions", "response_format", "output_config", "system")
+        params = {name: request.params[name] for name in names if request.params.get(name)}
+        messages = request.messages[: head_length(request.messages)]
+        total = sum(tokens_of(message, request.model) for message in messages)
+        if params:
+            key = digest({"content": params})
+            if key not in self._params_tokens:
+                if len(self._params_tokens) >= _MOST_REMEMBERED:
+                    self._params_tokens.clear()
+                config = params.pop("output_config", None)
+                tokens = count_messages((), request.model, params=params) + (count_text(str(config), request.model) if config else 0)
+                self._params_tokens[key] = tokens
+            total += self._params_tokens[key]
+        return total
+
+
+class _Put:
+    """Puts a text back where it was found."""
+
+    def __init__(self, request: Request, place: int | None, block: int | None) -> None:
+        self.request, self.place, self.block = request, place, block
+
+    def __call__(self, text: str) -> Request:
+        request = self.request
+        if self.place is None:
+            return request.with_params(system=_replaced(request.params["system"], self.block, text))
+        message: Message = request.messages[self.place]
+        changed = {**message, "content": _replaced(message.get("content"), self.block, text)}
+        return request.with_(messages=(*request.messages[: self.place], changed, *request.messages[self.place + 1 :]))
+
+
+def _texts(request: Request) -> list[tuple[str, _Put]]:
+    """The developer's texts, each with a way to put another in its place."""
+    found: list[tuple[str, _Put]] = []
+    contents: list[tuple[int | None, Any]] = [(None, request.params.get("system"))]
+    contents += [(place, message.get("content")) for place, message in enumerate(request.messages[: head_length(request.messages)])]
+    for place, content in contents:
+        if isinstance(content, str):
+            found.append((content, _Put(request, place, None)))
+        elif isinstance(content, Sequence):
+            blocks = ((number, block.get("text")) for number, block in enumerate(content) if isinstance(block, Mapping))
+            found.extend((text, _Put(request, place, number)) for number, text in blocks if isinstance(text, str))
+    return found
+
+
+def _replaced(content: Any, block: int | None, text: str) -> Any:
+    if block is None:
+        return text
+    return [*content[:block], {**content[block], "text": text}, *content[block + 1 :]]

@@ -1,0 +1,120 @@
+"""Rewriting the parts of a request a provider's prompt cache cares about: its front, its end, and the marks in between.
+
+String contents stay strings as long as no mark is set. Nothing is edited in place; parts that do not change stay the same objects.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from frugal_plugins.request import Message, Request, text_of
+from frugal_plugins.text.turns import head_length
+from frugal_plugins.text.volatile import Passage, passages, without
+
+
+def developer_text(request: Request) -> str:
+    """What the developer wrote in front: an Anthropic `system`, else the leading system messages."""
+    system = request.params.get("system")
+    if system:
+        return text_of({"content": system})
+    return "\n".join(text_of(message) for message in request.messages[: head_length(request.messages)])
+
+
+def lifetime_mark(lifetime: str) -> dict[str, str]:
+    """A `cache_control` value for `5m` or `1h`."""
+    return {"type": "ephemeral", "ttl": "1h"} if lifetime == "1h" else {"type": "ephemeral"}
+
+
+def mark_message(message: Message, lifetime: str) -> Message | None:
+    """The message with a breakpoint at its end; None where it has no block that may carry one."""
+    mark = lifetime_mark(lifetime)
+    if message.get("role") in ("tool", "function"):
+        return {**message, "cache_control": mark}
+    content = message.get("content")
+    if isinstance(content, str):
+        return {**message, "content": [{"type": "text", "text": content, "cache_control": mark}]} if content.strip() else None
+    if not isinstance(content, (list, tuple)):
+        return None
+    for place in range(len(content) - 1, -1, -1):
+        block = content[place]
+        if isinstance(block, Mapping) and _may_carry(block):
+            return {**message, "content": [*content[:place], {**block, "cache_control": mark}, *content[place + 1 :]]}
+    return None
+
+
+def _may_carry(block: Mapping[str, Any]) -> bool:
+    """Thinking blocks and empty texts may not carry a mark."""
+    if block.get("type") in ("thinking", "redacted_thinking"):
+        return False
+    return bool(str(block.get("text") or "").strip()) if block.get("type") == "text" else True
+
+
+def mark_system(system: Any, lifetime: str) -> Any:
+    """An Anthropic `system` with a breakpoint at its end."""
+    if isinstance(system, str):
+        return [{"type": "text", "text": system, "cache_control": lifetime_mark(lifetime)}]
+    marked = mark_message({"content": system}, lifetime)
+    return system if marked is None else marked["content"]
+
+
+def mark_tools(tools: Sequence[Mapping[str, Any]], lifetime: str) -> list[Mapping[str, Any]]:
+    """Tools with a breakpoint behind the last."""
+    return [*tools[:-1], {**tools[-1], "cache_control": lifetime_mark(lifetime)}]
+
+
+def without_passages(request: Request, moved: Sequence[Passage]) -> Request:
+    """The request with these passages taken out of the developer's prompt."""
+    if request.params.get("system"):
+        return request.with_params(system=_cleaned(request.params["system"], moved))
+    head = head_length(request.messages)
+    front = (_without(message, moved) for message in request.messages[:head])
+    return request.with_(messages=(*front, *request.messages[head:]))
+
+
+def _without(message: Message, moved: Sequence[Passage]) -> Message:
+    content = message.get("content")
+    cleaned = _cleaned(content, moved)
+    return message if cleaned is content else {**message, "content": cleaned}
+
+
+def _cleaned(content: Any, moved: Sequence[Passage]) -> Any:
+    if isinstance(content, str):
+        left = without_texts(content, moved)
+        return content if left == content else left
+    if not isinstance(content, (list, tuple)):
+        return content
+    parts = []
+    for block in content:
+        text = block.get("text") if isinstance(block, Mapping) else None
+        kept = without_texts(text, moved) if isinstance(text, str) else None
+        if kept is None or kept == text:
+            parts.append(block)
+        elif kept:
+            parts.append({**block, "text": kept})
+    return parts if len(parts) != len(content) or any(a is not b for a, b in zip(parts, content, strict=True)) else content
+
+
+def without_texts(text: str, moved: Sequence[Passage]) -> str:
+    """A prompt without the passages of these texts."""
+    gone = {passage.text.strip() for passage in moved}
+    return without(text, [passage for passage in passages(text) if passage.text.strip() in gone])
+
+
+def with_tail(request: Request, text: str, *, apart: bool) -> Request:
+    """The request with a text at its very end: behind the last user message, or as a user message after a tool result.
+
+    Args:
+        apart: as a content block of its own, so that a mark on the block before holds.
+    """
+    note = f"[{text}]"
+    last = request.messages[-1]
+    content = last.get("content")
+    if last.get("role") != "user":
+        return request.with_(messages=(*request.messages, {"role": "user", "content": note}))
+    if isinstance(content, str) and not apart:
+        changed: Message = {**last, "content": f"{content}\n\n{note}"}
+    else:
+        blocks = [{"type": "text", "text": content}] if isinstance(content, str) else list(content or ())
+        changed = {**last, "content": [*blocks, {"type": "text", "text": note}]}
+    return request.with_(messages=(*request.messages[:-1], changed))

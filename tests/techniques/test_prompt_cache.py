@@ -1,0 +1,233 @@
+"""The prompt is laid out so that it is read once, and marked only where that pays."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from frugal_plugins.request import Request
+from frugal_plugins.techniques.prompt_cache import PromptCache
+from frugal_plugins.text.turns import has_marks
+from tests.support import FakeModel, send
+from tests.text.shapes import odd_messages
+
+LONG = "You answer questions about orders of the shop. Be kind and brief.\n" * 160
+CLAUDE, GPT = "anthropic/claude-sonnet-4-5", "openai/gpt-4o"
+TOOL = {"type": "function", "function": {"name": "look_up", "parameters": {"type": "object", "properties": {}}}}
+
+
+def sent(technique: PromptCache, request: Request, now: float = 0.0) -> tuple[Request, list[str]]:
+    model = FakeModel()
+    _, ctx = send(request, model, technique, clock=lambda: now)
+    actions = [decision.action for decision in ctx.decisions]
+    assert "stood_down" not in actions
+    return model.calls[0].request, actions
+
+
+def question(text: str = "Where is my order?", *, model: str = CLAUDE, system: str = LONG, **params: Any) -> Request:
+    return Request(model, ({"role": "system", "content": system}, {"role": "user", "content": text}), params)
+
+
+def marks(request: Request) -> list[str]:
+    """Where the breakpoints are, and for how long."""
+    found = []
+    for place, message in enumerate(request.messages):
+        content = message.get("content")
+        blocks = [block for block in content if isinstance(block, dict)] if isinstance(content, list) else []
+        own = [message.get("cache_control"), *(block.get("cache_control") for block in blocks)]
+        found.extend(f"{place}:{mark.get('ttl', '5m')}" for mark in own if mark)
+    return found
+
+
+def test_a_one_shot_prompt_is_left_as_it_is() -> None:
+    request = question()
+    shown, actions = sent(PromptCache(), request)
+    assert shown is request
+    assert actions == ["left"]
+
+
+def test_a_front_that_comes_back_soon_is_marked_and_one_that_comes_back_within_the_hour_for_an_hour() -> None:
+    quick, slow = PromptCache(), PromptCache()
+    for number in range(6):
+        soon, _ = sent(quick, question(f"Question {number}?"), number * 20.0)
+        later, _ = sent(slow, question(f"Question {number}?"), number * 1200.0)
+    assert marks(soon) == ["0:5m"]
+    assert marks(later) == ["0:1h"]
+
+
+def test_a_front_that_comes_back_once_a_day_is_not_marked() -> None:
+    technique = PromptCache()
+    for number in range(6):
+        shown, actions = sent(technique, question(f"Question {number}?"), number * 86_400.0)
+    assert marks(shown) == []
+    assert actions == ["left"]
+
+
+def conversation(turns: int, model: str = CLAUDE, system: str = LONG) -> Request:
+    found: list[Mapping[str, Any]] = [{"role": "system", "content": system}]
+    for turn in range(turns):
+        found += [{"role": "user", "content": f"Question {turn}?"}, {"role": "assistant", "content": f"Answer {turn}."}]
+    return Request(model, (*found[:-1],), session="s")
+
+
+def test_a_conversation_that_goes_on_is_marked_at_its_end() -> None:
+    technique = PromptCache()
+    for turn in range(1, 5):
+        shown, _ = sent(technique, conversation(turn), turn * 20.0)
+    assert marks(shown) == ["0:5m", "7:5m"]
+    assert shown.messages[7]["content"][0]["text"] == "Question 3?"
+    assert shown.messages[1]["content"] == "Question 0?"
+
+
+def test_tool_results_carry_the_mark_themselves_as_litellm_wants_it() -> None:
+    call = {
+        "role": "assistant",
+        "content": None,
+        "tool_calls": [{"id": "c1", "type": "function", "function": {"name": "f", "arguments": "{}"}}],
+    }
+    base = conversation(2)
+    shown, _ = sent(
+        PromptCache(),
+        base.with_(messages=(*base.messages, call, {"role": "tool", "tool_call_id": "c1", "content": "ok"}), params={"tools": [TOOL]}),
+    )
+    assert shown.messages[-1]["cache_control"] == {"type": "ephemeral"}
+    assert shown.messages[-1]["content"] == "ok"
+
+
+def test_a_prompt_below_the_minimum_is_never_marked() -> None:
+    technique = PromptCache()
+    for turn in range(1, 6):
+        shown, actions = sent(technique, conversation(turn, system="Be brief."), turn * 5.0)
+    assert marks(shown) == []
+    assert actions == ["left"]
+
+
+def test_the_callers_own_marks_are_kept_and_none_are_added() -> None:
+    own = {"role": "system", "content": [{"type": "text", "text": LONG, "cache_control": {"type": "ephemeral", "ttl": "1h"}}]}
+    base = conversation(3)
+    request = base.with_(messages=(own, *base.messages[1:]))
+    shown, actions = sent(PromptCache(), request)
+    assert shown is request
+    assert actions == ["left"]
+
+
+def test_marks_are_taken_out_for_a_provider_that_refuses_them() -> None:
+    own = {"role": "system", "content": [{"type": "text", "text": LONG, "cache_control": {"type": "ephemeral"}}]}
+    request = Request(GPT, (own, {"role": "user", "content": "Hi"}), {"tools": [{**TOOL, "cache_control": {"type": "ephemeral"}}]})
+    shown, actions = sent(PromptCache(), request)
+    assert not any(map(has_marks, shown.messages))
+    assert not has_marks(shown.params["tools"])
+    assert shown.messages[1] is request.messages[1]
+    assert actions[0] == "stripped"
+    assert has_marks(own)
+
+
+def test_openai_gets_a_cache_key_for_what_comes_back_and_the_callers_own_wins() -> None:
+    technique = PromptCache()
+    first, _ = sent(technique, question(model=GPT))
+    assert "prompt_cache_key" not in first.params
+    second, actions = sent(technique, question("And mine?", model=GPT), 10.0)
+    third, _ = sent(technique, question("And his?", model=GPT), 20.0)
+    assert second.params["prompt_cache_key"] == third.params["prompt_cache_key"]
+    assert second.messages[0]["content"] == LONG
+    assert actions == ["keyed"]
+    own, _ = sent(technique, question(model=GPT, prompt_cache_key="mine"), 30.0)
+    assert own.params["prompt_cache_key"] == "mine"
+
+
+@pytest.mark.parametrize("model", [GPT, CLAUDE])
+def test_a_clock_seen_changing_moves_to_the_end_and_the_front_stays_the_same(model: str) -> None:
+    technique, fronts = PromptCache(), []
+    for number in range(4):
+        shown, actions = sent(technique, question(model=model, system=f"It is 2026-11-22 10:0{number}.\n{LONG}"), number * 20.0)
+        fronts.append(str(shown.messages[0]["content"]))
+    assert "10:0" not in fronts[2]
+    assert "moved" in actions
+    last = shown.messages[-1]["content"]
+    text = last if isinstance(last, str) else "".join(block["text"] for block in last)
+    assert text.startswith("Where is my order?")
+    assert text.endswith("[It is 2026-11-22 10:03.]")
+    assert isinstance(last, str) is (model == GPT)
+
+
+def test_a_date_that_stays_the_same_and_a_rule_with_a_time_stay_where_they_are() -> None:
+    technique = PromptCache()
+    for number in range(4):
+        system = f"Today is 2026-11-22.\nYou must not call before 1{number}:00.\n{LONG}"
+        shown, actions = sent(technique, question(model=GPT, system=system), number * 20.0)
+    assert shown.messages[0]["content"] == system
+    assert "moved" not in actions
+
+
+def test_two_lines_of_one_shape_that_never_change_are_not_taken_for_a_clock() -> None:
+    technique = PromptCache()
+    system = f"Breakfast: 07:30\nBreakfast: 08:30\n{LONG}"
+    for number in range(4):
+        shown, _ = sent(technique, question(model=GPT, system=system), number * 20.0)
+    assert shown.messages[0]["content"] == system
+
+
+def test_a_line_that_stays_is_not_moved_because_another_of_its_shape_changes() -> None:
+    technique = PromptCache()
+    for number in range(3):
+        system = f"The time is 10:0{number}.\nThe shop opens.\nThe time is 08:00.\n{LONG}"
+        shown, _ = sent(technique, question(model=GPT, system=system), number * 20.0)
+    assert "The time is 08:00." in shown.messages[0]["content"]
+    assert "10:02" not in shown.messages[0]["content"]
+
+
+def test_reporting_changes_nothing() -> None:
+    technique = PromptCache(volatile="report")
+    for number in range(3):
+        system = f"It is 10:0{number}.\n{LONG}"
+        shown, actions = sent(technique, question(model=GPT, system=system), number * 20.0)
+    assert shown.messages[0]["content"] == system
+    assert actions[0] == "found"
+
+
+def test_after_a_tool_result_the_clock_comes_as_a_message_of_its_own() -> None:
+    technique = PromptCache()
+    for number in range(3):
+        base = conversation(2, model=GPT, system=f"It is 10:0{number}.\n{LONG}")
+        call = {
+            "role": "assistant",
+            "content": None,
+            "tool_calls": [{"id": "c", "type": "function", "function": {"name": "f", "arguments": "{}"}}],
+        }
+        result = {"role": "tool", "tool_call_id": "c", "content": "ok"}
+        shown, _ = sent(technique, base.with_(messages=(*base.messages, call, result)), number * 20.0)
+    assert shown.messages[-2] is result
+    assert shown.messages[-1] == {"role": "user", "content": "[It is 10:02.]"}
+
+
+def test_tools_in_another_order_are_sent_as_the_first_time() -> None:
+    other = {"type": "function", "function": {"name": "pay", "parameters": {}}}
+    technique = PromptCache()
+    sent(technique, question(model=GPT, tools=[TOOL, other]))
+    shown, actions = sent(technique, question(model=GPT, tools=[dict(reversed(other.items())), TOOL]), 10.0)
+    assert shown.params["tools"] == [TOOL, other]
+    assert [list(tool) for tool in shown.params["tools"]] == [list(TOOL), list(other)]
+    assert actions[0] == "ordered"
+
+
+def test_an_anthropic_body_is_marked_in_its_own_fields() -> None:
+    technique = PromptCache()
+    for number in range(4):
+        body = ({"role": "user", "content": f"Question {number}?"},)
+        shown, _ = sent(technique, Request(CLAUDE, body, {"system": LONG}, endpoint="messages"), number * 20.0)
+    assert shown.params["system"] == [{"type": "text", "text": LONG, "cache_control": {"type": "ephemeral"}}]
+
+
+@given(st.lists(odd_messages, max_size=8), st.sampled_from([CLAUDE, GPT, "gemini/gemini-2.5-flash", "nobody/knows"]), st.booleans())
+@settings(max_examples=100, deadline=None)
+def test_odd_shapes_are_served_with_at_most_four_marks(messages: Sequence[Mapping[str, Any]], model: str, tools: bool) -> None:
+    technique = PromptCache()
+    params = {"tools": [TOOL]} if tools else {}
+    for number in range(3):
+        body = ({"role": "system", "content": f"It is 10:0{number}.\n{LONG}"}, *messages)
+        shown, _ = sent(technique, Request(model, body, params), number * 10.0)
+    assert len(marks(shown)) <= 4
