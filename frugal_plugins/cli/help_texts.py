@@ -21,6 +21,9 @@ def help_texts() -> dict[str, str]:
         texts = {"frugal": runner.invoke(app, ["--help"], prog_name="frugal").output}
         for name in commands():
             texts[f"frugal {name}"] = runner.invoke(app, [name, "--help"], prog_name="frugal").output
+        for group in app.registered_groups:
+            words = str(group.typer_instance.info.name) if group.typer_instance is not None else ""
+            texts[f"frugal {words}"] = runner.invoke(app, [words, "--help"], prog_name="frugal").output
     return {name: "\n".join(line.rstrip() for line in text.splitlines()).strip() + "\n" for name, text in texts.items()}
 
 

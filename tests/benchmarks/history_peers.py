@@ -37,7 +37,10 @@ def _allowed(messages: Sequence[Message]) -> int:
 
 def langchain_trim(messages: Sequence[Message]) -> Sequence[Message]:
     """`trim_messages` to a share of the tokens, system kept, starting on a human message."""
-    from langchain_core.messages import convert_to_messages, convert_to_openai_messages, trim_messages
+    from langchain_core.messages import BaseMessage, convert_to_messages, convert_to_openai_messages, trim_messages
+
+    def count(found: list[BaseMessage]) -> int:
+        return sum(count_text(str(one.text)) + count_text(str(getattr(one, "tool_calls", None) or "")) + 4 for one in found)
 
     most = _allowed(messages)
     trimmed = trim_messages(
@@ -46,7 +49,7 @@ def langchain_trim(messages: Sequence[Message]) -> Sequence[Message]:
         strategy="last",
         start_on="human",
         include_system=True,
-        token_counter="approximate",
+        token_counter=count,
     )
     return _plain_dicts(convert_to_openai_messages(trimmed)) or messages
 

@@ -13,7 +13,7 @@ from frugal_plugins import __version__
 from frugal_plugins.cli.app import commands
 from tests.cli.conftest import ROOT, Cli, frugal, requests, write_lines
 
-NAMES = ["try", "run", "check", "explain", "report", "schema", "sandbox"]
+NAMES = ["try", "run", "check", "explain", "estimate", "report", "schema", "sandbox"]
 
 
 def test_the_version_is_the_packages(cli: Cli) -> None:
