@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     Matrix = np.ndarray[Any, np.dtype[np.float64]]
 
 FEWEST_ROWS: Final = 200
-CONFIDENCE: Final = 0.6
+CONFIDENCE: Final = 0.55
 TARGETS_PERCENT: Final = (90.0, 95.0, 98.0, 99.0, 100.0)
 _GRID: Final = 60
 _PARTS: Final = 5

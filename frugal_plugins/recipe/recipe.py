@@ -152,9 +152,12 @@ class Recipe:
             steps.append((build_cache(said.cache, self.answers, self.name), self._mode(said.cache.mode)))
         if said.history is not None:
             marks = said.prompt_cache is not None and self._mode(said.prompt_cache.mode) == "on"
-            steps.append((build_history(said.history, self.tiers, prices, marks_come=marks), self._mode(said.history.mode)))
+            history = build_history(said.history, self.tiers, prices, marks_come=marks)
+            history.goes_to = self.baseline_model
+            steps.append((history, self._mode(said.history.mode)))
         if said.shorten is not None:
-            steps.append((Shorten(prices, said.shorten.level, said.shorten.schemas, said.shorten.tools), self._mode(said.shorten.mode)))
+            shorten = Shorten(prices, said.shorten.level, said.shorten.schemas, said.shorten.tools, goes_to=self.baseline_model)
+            steps.append((shorten, self._mode(said.shorten.mode)))
         if said.route is not None:
             route = build_route(said.route, said, self.tiers, self._baseline_tier.name, self.own_names, prices)
             steps.append((route, self._mode(said.route.mode)))
