@@ -217,11 +217,21 @@ class AnswerFile:
 
 
 def _prepared(path: Path) -> sqlite3.Connection:
+    """Open the file. Two processes that make it at once meet in the change to WAL, which SQLite refuses rather than waits for."""
     connection = sqlite3.connect(path, timeout=5.0)
-    connection.execute("PRAGMA journal_mode=WAL")
-    connection.execute("PRAGMA synchronous=NORMAL")
-    connection.executescript(_SCHEMA)
-    return connection
+    until = time.monotonic() + 5.0
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode=WAL")
+            connection.execute("PRAGMA synchronous=NORMAL")
+            connection.executescript(_SCHEMA)
+        except sqlite3.OperationalError as error:
+            if "locked" not in str(error) or time.monotonic() > until:
+                connection.close()
+                raise
+            time.sleep(0.02)
+        else:
+            return connection
 
 
 def _is_ours(path: Path) -> bool:
