@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from frugal_plugins.answers import NearAnswers, StoredAnswer
-from frugal_plugins.calibration import LEAST_QUESTIONS, Calibration, Sample, fit
-from frugal_plugins.consensus import Near
 from frugal_plugins.errors import FrugalError
-from frugal_plugins.guards import compare
+from frugal_plugins.meaning.calibration import LEAST_QUESTIONS, Calibration, Sample, fit
+from frugal_plugins.meaning.consensus import Near
+from frugal_plugins.meaning.guards import compare
 from frugal_plugins.request import Reply, Request
 from frugal_plugins.techniques.cache import Cache
 
@@ -67,7 +67,7 @@ def pairs_to_look_at(store: NearAnswers, calibration: Calibration) -> Iterator[P
 
 def suggested_similarity(samples: list[Sample], *, max_wrong_percent: float = 1.0) -> float | None:
     """The lowest bare cosine, in steps of 0.01, that would keep the budget: for those who want one number. None: not even 0.99 does."""
-    from frugal_plugins.vectors.index import VectorIndex
+    from frugal_plugins.answers.index import VectorIndex
 
     indexes: dict[str, VectorIndex] = {}
     nearest: list[tuple[float, bool]] = []

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from frugal_plugins.embed import Embeddings, FunctionEmbedder
+from frugal_plugins.embedding.embed import Embeddings, FunctionEmbedder
 
 SIZE = 256
 

@@ -10,7 +10,7 @@ import pytest
 from frugal_plugins.answers import MemoryAnswers
 from frugal_plugins.cached import calibrate, described, import_gptcache, pairs_to_look_at, reject, samples_of, stats, suggested_similarity
 from frugal_plugins.errors import FrugalError
-from frugal_plugins.meaning import Meaning
+from frugal_plugins.meaning.search import Meaning
 from frugal_plugins.techniques.cache import Cache
 from tests.meanings import letters
 from tests.support import FakeModel, ask_for, reply_with, send

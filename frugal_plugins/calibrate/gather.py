@@ -6,13 +6,13 @@ from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Final
 
-from frugal_plugins.agreement import Stated, stated
 from frugal_plugins.calibrate.fit import FEWEST_ROWS, Outcomes
 from frugal_plugins.calibrate.report import TooFewLabels
 from frugal_plugins.errors import RecipeError
+from frugal_plugins.learned.agreement import Stated, stated
 from frugal_plugins.learned.features import prompt_features
 from frugal_plugins.learned.ladder import Bought, Model
-from frugal_plugins.outcomes import Answered, Judged
+from frugal_plugins.learned.outcomes import Answered, Judged
 from frugal_plugins.prices import MILLION, PriceBook, Rates
 from frugal_plugins.request import Reply
 from frugal_plugins.usage import Usage

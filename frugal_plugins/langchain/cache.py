@@ -18,11 +18,11 @@ from langchain_core.caches import RETURN_VAL_TYPE, BaseCache
 from langchain_core.messages import AIMessage
 from langchain_core.outputs import ChatGeneration, Generation
 
+from frugal_plugins.answers.stored import StoredAnswer
 from frugal_plugins.errors import FrugalError
 from frugal_plugins.request import Message, Reply, Request
 from frugal_plugins.techniques.cache import Cache
 from frugal_plugins.usage import Usage
-from frugal_plugins.vectors.stored import StoredAnswer
 
 if TYPE_CHECKING:
     from frugal_plugins.recipe.recipe import Recipe

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from frugal_plugins.agreement import stated
+from frugal_plugins.learned.agreement import stated
 from frugal_plugins.learned.features import prompt_features, routed_text
 from frugal_plugins.learned.ladder import Action, Bought, Ladder
+from frugal_plugins.learned.verify import Verdict
 from frugal_plugins.request import Reply, Request, canonical, fingerprint, text_of
-from frugal_plugins.verify import Verdict
 
 if TYPE_CHECKING:
     import numpy as np

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from frugal_plugins.agreement import Stated
+from frugal_plugins.learned.agreement import Stated
 from frugal_plugins.learned.smoother import Block, Smoother
 
 if TYPE_CHECKING:

@@ -6,13 +6,13 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from frugal_plugins.answers import AnswerFile, AnswerStore, MemoryAnswers, PostgresAnswers
-from frugal_plugins.breaker import Breaker
-from frugal_plugins.compaction import Terms
 from frugal_plugins.errors import RecipeError
+from frugal_plugins.learned.breaker import Breaker
+from frugal_plugins.prefix.compaction import Terms
+from frugal_plugins.prefix.sessions import MemorySessions, SessionFile
 from frugal_plugins.prices import PriceBook
 from frugal_plugins.recipe.settings import RecipeSettings
 from frugal_plugins.recipe.technique_settings import CacheSettings, HistorySettings, RouteSettings
-from frugal_plugins.sessions import MemorySessions, SessionFile
 from frugal_plugins.techniques.cache import Cache
 from frugal_plugins.techniques.history import History
 from frugal_plugins.techniques.route import Route, Tier
@@ -33,10 +33,10 @@ def build_cache(settings: CacheSettings, store: AnswerStore, name: str) -> Cache
     cache = Cache(store, name, tuple(settings.scope), settings.ttl_seconds, settings.match, settings.max_temperature)
     if settings.similarity is None:
         return cache
-    from frugal_plugins.calibration import load
-    from frugal_plugins.embed import Embeddings
-    from frugal_plugins.meaning import Meaning
-    from frugal_plugins.weights import open_embedder
+    from frugal_plugins.embedding.embed import Embeddings
+    from frugal_plugins.embedding.weights import open_embedder
+    from frugal_plugins.meaning.calibration import load
+    from frugal_plugins.meaning.search import Meaning
 
     cache.meaning = Meaning(
         Embeddings(lambda: open_embedder(settings.embedding)),

@@ -12,10 +12,10 @@ from dataclasses import dataclass, field
 from typing import Any, Final, Literal, TypeVar, cast
 
 from frugal_plugins.answers import AnswerStore, NearAnswers, StoredAnswer
+from frugal_plugins.answers.flights import Flights
 from frugal_plugins.errors import FrugalError
-from frugal_plugins.flights import Flights
 from frugal_plugins.flow import Context, Flow, Next
-from frugal_plugins.meaning import Look, Meaning
+from frugal_plugins.meaning.search import Look, Meaning
 from frugal_plugins.request import Message, Reply, Request, fingerprint, text_of
 
 _Result = TypeVar("_Result")

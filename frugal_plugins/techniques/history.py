@@ -8,12 +8,12 @@ from dataclasses import dataclass, field, replace
 from threading import Lock
 from typing import Final
 
-from frugal_plugins.compaction import SUMMARY_FRAME_TOKENS, Choice, Reading, State, Terms, choose, read_state, summary_budget
 from frugal_plugins.flow import Call, Context, Flow, Next
-from frugal_plugins.prefix import CachePlan, plan_in_force
+from frugal_plugins.prefix.compaction import SUMMARY_FRAME_TOKENS, Choice, Reading, State, Terms, choose, read_state, summary_budget
+from frugal_plugins.prefix.cost import CachePlan, plan_in_force
+from frugal_plugins.prefix.sessions import MemorySessions, Session, SessionStore, session_key
 from frugal_plugins.prices import PriceBook
 from frugal_plugins.request import Message, Reply, Request, fingerprint
-from frugal_plugins.sessions import MemorySessions, Session, SessionStore, session_key
 from frugal_plugins.text.facts import unfaithful
 from frugal_plugins.text.recall import Archive, asked_back
 from frugal_plugins.text.summary import summarise

@@ -8,10 +8,10 @@ from dataclasses import dataclass, field
 from typing import Final, Literal
 
 from frugal_plugins.flow import Context, Flow, Next
-from frugal_plugins.prefix import REFUSE_MARKS, CachePlan, plan_for
+from frugal_plugins.prefix.cost import REFUSE_MARKS, CachePlan, plan_for
+from frugal_plugins.prefix.reuse import Reuse, Traffic
 from frugal_plugins.prices import PriceBook, provider_of
 from frugal_plugins.request import Request
-from frugal_plugins.reuse import Reuse, Traffic
 from frugal_plugins.text.layout import developer_text, mark_message, mark_system, mark_tools, with_tail, without_passages
 from frugal_plugins.text.turns import digest, has_marks, head_length, is_marked, tokens_of, without_marks
 from frugal_plugins.tokens import count_messages

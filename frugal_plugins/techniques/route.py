@@ -8,15 +8,15 @@ from collections.abc import Generator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Final, Literal
 
-from frugal_plugins.breaker import Breaker
 from frugal_plugins.flow import Call, Context, Flow, Next
 from frugal_plugins.learned.asking import Asking
+from frugal_plugins.learned.breaker import Breaker
 from frugal_plugins.learned.ladder import Action, Ladder
+from frugal_plugins.learned.verify import look
 from frugal_plugins.models import misfit
 from frugal_plugins.prices import MILLION, PriceBook, bare_name, provider_of
 from frugal_plugins.request import Reply, Request, fingerprint
 from frugal_plugins.usage import Usage
-from frugal_plugins.verify import look
 
 _MOST_SESSIONS: Final = 50_000
 

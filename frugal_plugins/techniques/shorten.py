@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 
 from frugal_plugins.flow import Context, Flow, Next
-from frugal_plugins.prefix import CachePlan, plan_for
+from frugal_plugins.prefix.cost import CachePlan, plan_for
 from frugal_plugins.prices import PriceBook
 from frugal_plugins.request import Message, Request
 from frugal_plugins.structured import compact_instruction, find_instruction, with_response_format

@@ -10,7 +10,7 @@ from decimal import Decimal
 from typing import Any, Final
 
 from frugal_plugins.errors import InputError
-from frugal_plugins.prefix import CachePlan, SimulatedCache, plan_for
+from frugal_plugins.prefix.cost import CachePlan, SimulatedCache, plan_for
 from frugal_plugins.prices import MILLION, PriceBook
 from frugal_plugins.request import Request, canonical, fingerprint
 from frugal_plugins.text.layout import developer_text

@@ -13,12 +13,12 @@ import time
 from typing import Any
 
 from frugal_plugins.answers import MemoryAnswers
-from frugal_plugins.consensus import ColdStart
-from frugal_plugins.embed import Embeddings
-from frugal_plugins.meaning import Meaning
+from frugal_plugins.embedding.embed import Embeddings
+from frugal_plugins.embedding.weights import open_embedder
+from frugal_plugins.meaning.consensus import ColdStart
+from frugal_plugins.meaning.search import Meaning
 from frugal_plugins.request import Reply, Request
 from frugal_plugins.techniques.cache import Cache
-from frugal_plugins.weights import open_embedder
 from tests.benchmarks import cache_quality as quality
 from tests.benchmarks import cache_speed
 from tests.benchmarks.common import arguments, print_result, rows

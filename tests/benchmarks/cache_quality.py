@@ -13,15 +13,15 @@ from typing import Any
 import numpy as np
 
 from frugal_plugins.answers import MemoryAnswers
-from frugal_plugins.calibration import Sample, fit
-from frugal_plugins.consensus import NEIGHBOURS, Calibrated, ColdStart, Near, Rule
-from frugal_plugins.embed import Embeddings
-from frugal_plugins.evidence import degree, probability_at
-from frugal_plugins.meaning import Meaning
+from frugal_plugins.answers.index import VectorIndex
+from frugal_plugins.embedding.embed import Embeddings
+from frugal_plugins.embedding.weights import user_cache
+from frugal_plugins.meaning.calibration import Sample, fit
+from frugal_plugins.meaning.consensus import NEIGHBOURS, Calibrated, ColdStart, Near, Rule
+from frugal_plugins.meaning.evidence import degree, probability_at
+from frugal_plugins.meaning.search import Meaning
 from frugal_plugins.request import Reply, Request
 from frugal_plugins.techniques.cache import Cache
-from frugal_plugins.vectors.index import VectorIndex
-from frugal_plugins.weights import user_cache
 from tests.benchmarks.common import rows
 
 SEEDS = (3, 4, 5)
@@ -137,7 +137,7 @@ class BareCosine:
     similarity: float = 0.95
 
     def decide(self, question: str, neighbours: Sequence[Near]) -> Any:
-        from frugal_plugins.consensus import Verdict
+        from frugal_plugins.meaning.consensus import Verdict
 
         return Verdict(neighbours[0] if neighbours and neighbours[0].cosine > self.similarity else None, "")
 

@@ -16,8 +16,8 @@ from typing import Any
 import numpy as np
 
 from frugal_plugins.answers import AnswerFile, StoredAnswer
-from frugal_plugins.embed import Embeddings
-from frugal_plugins.meaning import Meaning
+from frugal_plugins.embedding.embed import Embeddings
+from frugal_plugins.meaning.search import Meaning
 from frugal_plugins.request import Reply, Request
 from frugal_plugins.techniques.cache import Cache
 from frugal_plugins.usage import Usage

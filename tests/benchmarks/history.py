@@ -15,9 +15,9 @@ from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
-from frugal_plugins.compaction import SUMMARY_FRAME_TOKENS, Reading, Terms, summary_budget
 from frugal_plugins.flow import Call
-from frugal_plugins.prefix import CachePlan, SimulatedCache
+from frugal_plugins.prefix.compaction import SUMMARY_FRAME_TOKENS, Reading, Terms, summary_budget
+from frugal_plugins.prefix.cost import CachePlan, SimulatedCache
 from frugal_plugins.prices import PriceBook, own_rates
 from frugal_plugins.request import Reply, Request
 from frugal_plugins.techniques.history import History

@@ -21,7 +21,7 @@ from itertools import product
 from typing import Any
 
 from frugal_plugins.flow import Call
-from frugal_plugins.prefix import CachePlan, SimulatedCache
+from frugal_plugins.prefix.cost import CachePlan, SimulatedCache
 from frugal_plugins.prices import PriceBook, own_rates
 from frugal_plugins.request import Reply, Request, canonical
 from frugal_plugins.sandbox.clock import VirtualClock

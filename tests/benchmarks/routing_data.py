@@ -12,8 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from frugal_plugins.agreement import stated
 from frugal_plugins.calibrate.fit import Outcomes
+from frugal_plugins.learned.agreement import stated
 from frugal_plugins.learned.features import prompt_features
 from frugal_plugins.learned.ladder import Bought, Model
 from tests.benchmarks.common import rows

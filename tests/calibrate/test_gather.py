@@ -13,7 +13,7 @@ from frugal_plugins.calibrate.report import TooFewLabels
 from frugal_plugins.errors import RecipeError
 from frugal_plugins.learned.embedding import FINGERPRINT
 from frugal_plugins.learned.features import prompt_features
-from frugal_plugins.outcomes import Answered, OutcomeFile, said
+from frugal_plugins.learned.outcomes import Answered, OutcomeFile, said
 from frugal_plugins.prices import PriceBook
 from tests.support import reply_with
 

@@ -6,8 +6,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from frugal_plugins.agreement import Stated
 from frugal_plugins.calibrate.fit import Outcomes
+from frugal_plugins.learned.agreement import Stated
 from frugal_plugins.learned.features import prompt_features
 from frugal_plugins.learned.ladder import Bought, Model
 

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from frugal_plugins.breaker import FEWEST_SEEN, Breaker
 from frugal_plugins.drivers import stream
 from frugal_plugins.flow import Call, Context, compose
+from frugal_plugins.learned.breaker import FEWEST_SEEN, Breaker
 from frugal_plugins.learned.features import COLUMNS
 from frugal_plugins.learned.ladder import Ladder, Model, Point
 from frugal_plugins.learned.smoother import Block, Smoother

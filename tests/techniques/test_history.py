@@ -9,12 +9,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from frugal_plugins.compaction import Terms
 from frugal_plugins.flow import Call
-from frugal_plugins.prefix import CachePlan, SimulatedCache
+from frugal_plugins.prefix.compaction import Terms
+from frugal_plugins.prefix.cost import CachePlan, SimulatedCache
+from frugal_plugins.prefix.sessions import MemorySessions, SessionFile
 from frugal_plugins.prices import PriceBook, own_rates
 from frugal_plugins.request import Reply, Request
-from frugal_plugins.sessions import MemorySessions, SessionFile
 from frugal_plugins.techniques.history import History
 from frugal_plugins.text.turns import calls_in, digest, results_in, tokens_of
 from frugal_plugins.usage import Usage

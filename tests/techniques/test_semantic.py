@@ -15,10 +15,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from frugal_plugins.answers import AnswerFile, MemoryAnswers
-from frugal_plugins.calibration import Sample, fit
-from frugal_plugins.embed import Embeddings, FunctionEmbedder
+from frugal_plugins.embedding.embed import Embeddings, FunctionEmbedder
 from frugal_plugins.flow import Call
-from frugal_plugins.meaning import Meaning
+from frugal_plugins.meaning.calibration import Sample, fit
+from frugal_plugins.meaning.search import Meaning
 from frugal_plugins.request import Reply, Request
 from frugal_plugins.techniques.cache import Cache
 from tests.meanings import SIZE, letters, of_letters

@@ -15,7 +15,7 @@ from langchain_tests.integration_tests import AsyncCacheTestSuite, SyncCacheTest
 from frugal_plugins.answers import MemoryAnswers
 from frugal_plugins.errors import FrugalError
 from frugal_plugins.langchain.cache import FaissSemanticCache
-from frugal_plugins.meaning import Meaning
+from frugal_plugins.meaning.search import Meaning
 from frugal_plugins.recipe.recipe import Recipe
 from frugal_plugins.techniques.cache import Cache
 from tests.meanings import letters

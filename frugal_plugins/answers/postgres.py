@@ -1,0 +1,219 @@
+"""Answers in PostgreSQL with pgvector: one store for several proxies on several machines."""
+
+from __future__ import annotations
+
+import json
+import logging
+import re
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import asdict
+from typing import Any, Final, TypeVar
+
+from frugal_plugins.answers.stored import StoredAnswer, StoreFigures
+from frugal_plugins.errors import FrugalError, MissingExtra
+from frugal_plugins.meaning.consensus import Near
+from frugal_plugins.usage import Usage
+
+_log = logging.getLogger("frugal_plugins")
+_Result = TypeVar("_Result")
+
+_COLUMNS: Final = "id, key, message, model, usage, at_seconds, until_seconds, owner, partition, question, grouped, embedder, vector"
+_TABLE: Final = re.compile(r"[a-z_][a-z0-9_]{0,40}")
+_WAIT_SECONDS: Final = 5.0
+
+
+class PostgresAnswers:
+    """Answers in a PostgreSQL table, found by key and by pgvector's cosine.
+
+    The table and its indexes are made on first use; the role needs CREATE there once, and the `vector` extension must be
+    installed or creatable. When the server is gone every lookup is a miss and every put is dropped and counted in `unavailable`;
+    the next try comes after five seconds, so a dead server costs no request more than a moment.
+
+    Args:
+        dsn: a libpq connection string or URL.
+        dimensions: of the vectors; 384 for all-MiniLM-L6-v2.
+    """
+
+    def __init__(self, dsn: str, *, dimensions: int = 384, max_entries: int = 1_000_000, table: str = "frugal_answers") -> None:
+        if not _TABLE.fullmatch(table):
+            raise FrugalError(f"{table!r} cannot be a table name; use small letters, digits and _, at most 41.")
+        self.dimensions = dimensions
+        self.max_entries = max_entries
+        self.unavailable = 0
+        self._dsn = dsn
+        self._table = table
+        self._local = threading.local()
+        self._made = False
+        self._closed_until = 0.0
+        self._puts = 0
+
+    def get(self, key: str, now_seconds: float) -> StoredAnswer | None:
+        """The answer, if it is still good."""
+        query = f"SELECT {_COLUMNS} FROM {self._table} WHERE key = %s AND until_seconds > %s"
+        return self._try(lambda db: _first(db.execute(query, (key, now_seconds)).fetchone()), None)
+
+    def at_row(self, row: int, now_seconds: float) -> StoredAnswer | None:
+        """The answer of a row."""
+        query = f"SELECT {_COLUMNS} FROM {self._table} WHERE id = %s AND until_seconds > %s"
+        return self._try(lambda db: _first(db.execute(query, (row, now_seconds)).fetchone()), None)
+
+    def put(self, answer: StoredAnswer) -> None:
+        """Keep an answer; it is committed when this returns, unless the server is gone."""
+        columns = _COLUMNS.removeprefix("id, ")
+        updates = ", ".join(f"{name} = EXCLUDED.{name}" for name in columns.split(", ")[1:])
+        query = f"INSERT INTO {self._table} ({columns}) VALUES ({', '.join(['%s'] * 12)}) ON CONFLICT (key) DO UPDATE SET {updates}"
+        values = _values(answer)
+        self._try(lambda db: db.execute(query, values), None)
+        self._puts += 1
+        if self._puts % 256 == 1:
+            self._try(lambda db: self._tidy(db, answer.at_seconds), None)
+
+    def near(self, partition: str, embedder: str, vector: Any, count: int, now_seconds: float) -> list[Near]:
+        """The nearest stored questions of a partition, by cosine."""
+        query = (
+            f"SELECT id, 1 - (vector <=> %s) AS cosine, grouped, question, vector FROM {self._table}"
+            " WHERE partition = %s AND embedder = %s AND until_seconds > %s AND vector IS NOT NULL ORDER BY vector <=> %s LIMIT %s"
+        )
+
+        def search(db: Any) -> list[Near]:
+            asked = _as_pgvector(vector)
+            rows = db.execute(query, (asked, partition, embedder, now_seconds, asked, count)).fetchall()
+            return [
+                Near(row, min(1.0, float(cosine)), group, json.loads(question), own.to_numpy())
+                for row, cosine, group, question, own in rows
+            ]
+
+        return self._try(search, [])
+
+    def drop(self, key: str) -> bool:
+        """Drop one answer."""
+        return self._try(lambda db: bool(db.execute(f"DELETE FROM {self._table} WHERE key = %s", (key,)).rowcount), False)
+
+    def forget(self, owner: str | None = None) -> int:
+        """Drop answers."""
+        where, values = ("", ()) if owner is None else (" WHERE owner = %s", (owner,))
+        return self._try(lambda db: int(db.execute(f"DELETE FROM {self._table}{where}", values).rowcount), 0)
+
+    def every(self, owner: str | None = None) -> Iterator[StoredAnswer]:
+        """All answers, oldest first."""
+        where, known, last = ("", (), 0) if owner is None else (" AND owner = %s", (owner,), 0)
+        query = f"SELECT {_COLUMNS} FROM {self._table} WHERE id > %s{where} ORDER BY id LIMIT 500"
+        while True:
+            rows: list[Any] = self._try(lambda db, after=last: db.execute(query, (after, *known)).fetchall(), [])  # type: ignore[misc]
+            if not rows:
+                return
+            last = rows[-1][0]
+            yield from (_answer(row) for row in rows)
+
+    def figures(self, embedder: str = "") -> StoreFigures:
+        """What the table holds."""
+        query = (
+            "SELECT count(*), count(DISTINCT owner), count(DISTINCT partition), count(vector),"
+            f" count(*) FILTER (WHERE vector IS NOT NULL AND embedder <> %s), min(at_seconds), pg_total_relation_size('{self._table}')"
+            f" FROM {self._table}"
+        )
+        row: Any = self._try(lambda db: db.execute(query, (embedder,)).fetchone(), (0, 0, 0, 0, 0, None, None))
+        return StoreFigures(row[0], row[1], row[2], row[3], row[4] if embedder else 0, row[5], row[6])
+
+    def _tidy(self, db: Any, now_seconds: float) -> None:
+        db.execute(f"DELETE FROM {self._table} WHERE until_seconds <= %s", (now_seconds,))
+        db.execute(
+            f"DELETE FROM {self._table} WHERE id IN (SELECT id FROM {self._table} ORDER BY at_seconds DESC OFFSET %s)", (self.max_entries,)
+        )
+
+    def _try(self, use: Callable[[Any], _Result], otherwise: _Result) -> _Result:
+        """Use the server; when it is gone, count it and go on without it for a while."""
+        if time.monotonic() < self._closed_until:
+            self.unavailable += 1
+            return otherwise
+        psycopg = _psycopg()
+        try:
+            return use(self._connection())
+        except psycopg.OperationalError as error:
+            self.unavailable += 1
+            self._closed_until = time.monotonic() + _WAIT_SECONDS
+            self._local.connection = None
+            _log.warning(
+                "PostgreSQL is not there (%s); lookups are misses, the next try is in %.0f s.", type(error).__name__, _WAIT_SECONDS
+            )
+            return otherwise
+
+    def _connection(self) -> Any:
+        """One connection for each thread, with a time limit on everything."""
+        mine = getattr(self._local, "connection", None)
+        if mine is not None and not mine.closed:
+            return mine
+        psycopg = _psycopg()
+        made = psycopg.connect(
+            self._dsn, autocommit=True, connect_timeout=3, options="-c statement_timeout=2000 -c hnsw.iterative_scan=relaxed_order"
+        )
+        if not self._made:
+            self._make(made)
+        _register(made)
+        self._local.connection = made
+        return made
+
+    def _make(self, db: Any) -> None:
+        """The extension, the table, its indexes."""
+        table, size = self._table, self.dimensions
+        db.execute("SET statement_timeout = 0")
+        with db.transaction():
+            db.execute("SELECT pg_advisory_xact_lock(7238461)")
+            db.execute("CREATE EXTENSION IF NOT EXISTS vector")
+            db.execute(
+                f"CREATE TABLE IF NOT EXISTS {table} (id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, key text NOT NULL UNIQUE,"
+                " message text NOT NULL, model text NOT NULL, usage text NOT NULL, at_seconds double precision NOT NULL,"
+                " until_seconds double precision NOT NULL, owner text NOT NULL, partition text NOT NULL, question text NOT NULL,"
+                f" grouped text NOT NULL, embedder text NOT NULL, vector vector({size}))"
+            )
+            db.execute(f"CREATE INDEX IF NOT EXISTS {table}_vector ON {table} USING hnsw (vector vector_cosine_ops)")
+            db.execute(f"CREATE INDEX IF NOT EXISTS {table}_partition ON {table} (partition, embedder)")
+            db.execute(f"CREATE INDEX IF NOT EXISTS {table}_owner ON {table} (owner)")
+            db.execute(f"CREATE INDEX IF NOT EXISTS {table}_until ON {table} (until_seconds)")
+        db.execute("SET statement_timeout = 2000")
+        self._made = True
+
+
+def _psycopg() -> Any:
+    try:
+        import psycopg
+    except ImportError as error:
+        raise MissingExtra("psycopg", "postgres") from error
+    return psycopg
+
+
+def _register(connection: Any) -> None:
+    try:
+        from pgvector.psycopg import register_vector
+    except ImportError as error:
+        raise MissingExtra("pgvector", "postgres") from error
+    register_vector(connection)
+
+
+def _as_pgvector(vector: Any) -> Any:
+    import numpy as np
+    from pgvector import Vector
+
+    return Vector(np.asarray(vector, dtype=np.float32))
+
+
+def _values(answer: StoredAnswer) -> tuple[Any, ...]:
+    vector = None if answer.vector is None else _as_pgvector(answer.vector)
+    return (
+        answer.key, json.dumps(answer.message), answer.model, json.dumps(asdict(answer.usage)), answer.at_seconds, answer.until_seconds,
+        answer.owner, answer.partition, json.dumps(answer.question), answer.group, answer.embedder, vector,
+    )  # fmt: skip
+
+
+def _first(row: Any) -> StoredAnswer | None:
+    return None if row is None else _answer(row)
+
+
+def _answer(row: Any) -> StoredAnswer:
+    vector = None if row[12] is None else row[12].to_numpy()
+    return StoredAnswer(
+        row[1], json.loads(row[2]), row[3], Usage(**json.loads(row[4])), row[5], row[6], row[7], row[8], json.loads(row[9]), row[10],
+        row[11], vector, row[0],
+    )  # fmt: skip

@@ -1,0 +1,244 @@
+"""Fits the cache's rule on shadow traffic: questions whose real answers are known."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from frugal_plugins.errors import FrugalError
+from frugal_plugins.meaning.consensus import FEATURES, NEIGHBOURS, VETOES, Calibrated, Near, candidate
+from frugal_plugins.meaning.evidence import Evidence, counted
+
+VERSION: Final = 1
+LEAST_QUESTIONS: Final = 500
+"""Fewer known answers than this and nothing is fitted: the cold start rule stays."""
+_FOLDS: Final = 5
+_RIDGE: Final = 9_000.0
+_LEAST_HITS: Final = 20
+_MOST_WRONG: Final = 0.2
+"""No rule is better than one that serves next to nothing, or every fifth time wrongly."""
+_HARMLESS: Final = 0.06
+_DOUBT: Final = (1.0, 5.0)
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """One question of the shadow traffic: its vector (unit length), what was answered, and whose it is (`partition`)."""
+
+    question: str
+    vector: Any
+    answer: str
+    partition: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Calibration:
+    """A fitted rule and what it was fitted on.
+
+    Attributes:
+        expected_hit_percent, expected_wrong_percent: of requests, measured on questions the weights had not seen.
+        wrong_at_most_percent: the same with the margin; this is what was held against the budget.
+        wrong_by_degree: where the bar starts from when it moves with later evidence.
+        examples: rows to look at, `(question number, neighbour's number, probability, right)`, nearest to the threshold.
+    """
+
+    rule: Calibrated
+    max_wrong_percent: float
+    questions: int
+    expected_hit_percent: float
+    expected_wrong_percent: float
+    wrong_at_most_percent: float
+    made_at_seconds: float = 0.0
+    margin: float = 0.0
+    wrong_by_degree: tuple[float, ...] = ()
+    examples: tuple[tuple[int, int, float, bool], ...] = ()
+
+    def evidence(self, max_wrong_percent: float | None = None, audit_share: float = 0.0) -> Evidence:
+        """Fresh evidence that begins with the shadow phase; the budget may be another than the one fitted for."""
+        return Evidence(
+            self.questions, list(self.wrong_by_degree), self.max_wrong_percent if max_wrong_percent is None else max_wrong_percent,
+            self.margin, audit_share,
+        )  # fmt: skip
+
+
+def margin_for(questions: int) -> float:
+    """How many standard errors to stay below the budget: 2 up to 690 known answers, 0.3 from 2,270 on."""
+    return min(2.0, max(0.3, 1_700 / max(1, questions) - 0.45))
+
+
+def fit(
+    samples: Sequence[Sample],
+    *,
+    embedder: str,
+    max_wrong_percent: float = 1.0,
+    margin: float | None = None,
+    made_at_seconds: float = 0.0,
+    seen: Callable[[list[Near]], list[Near]] | None = None,
+) -> Calibration | None:
+    """Fit the rule, or None when there are too few known answers or no threshold keeps the budget.
+
+    Args:
+        max_wrong_percent: the share of all requests that may be answered wrongly.
+        margin: how many standard errors the estimate must stay below the budget; by default more of them when there are few questions.
+        seen: changes each question's neighbours before they are weighed, to try how errors in "same answer" would tell.
+    """
+    import numpy as np
+
+    if len(samples) < LEAST_QUESTIONS:
+        return None
+    table, right, chosen, conflicts = _left_out(samples, seen)
+    scores = _cross_fitted(table, right)
+    weights, bias = _logistic(table, right)
+    budget, margin = max_wrong_percent / 100, margin_for(len(samples)) if margin is None else margin
+    first = _threshold(scores, right, np.ones(len(right), bool), budget, margin)
+    lifted = _lifted(conflicts, scores >= (first if first is not None else np.inf), right)
+    allowed = np.array(
+        [c >= 0 and not any(name in VETOES and name not in lifted for name in names) for c, names in zip(chosen, conflicts, strict=True)]
+    )
+    threshold = _threshold(scores, right, allowed, budget, margin)
+    if threshold is None:
+        return None
+    served = (scores >= threshold) & allowed
+    wrong = int((served & ~right).sum())
+    if served.sum() < _LEAST_HITS or wrong > _MOST_WRONG * served.sum():
+        return None
+    rule = Calibrated(embedder, tuple(weights.tolist()), bias, float(threshold), lifted)
+    return Calibration(
+        rule, max_wrong_percent, len(samples), 100 * float(served.mean()), 100 * wrong / len(samples),
+        100 * _at_most(wrong, len(samples), margin), made_at_seconds, margin,
+        tuple(counted(scores.tolist(), right.tolist(), allowed.tolist())), _examples(scores, right, chosen, threshold),
+    )  # fmt: skip
+
+
+def _left_out(
+    samples: Sequence[Sample], seen: Callable[[list[Near]], list[Near]] | None
+) -> tuple[Any, Any, list[int], list[tuple[str, ...]]]:
+    """Each question against all others of its partition: features, whether the favoured answer is right, whose it is, conflicts."""
+    import numpy as np
+
+    table = np.zeros((len(samples), len(FEATURES)))
+    right = np.zeros(len(samples), bool)
+    chosen = [-1] * len(samples)
+    conflicts: list[tuple[str, ...]] = [()] * len(samples)
+    rooms: dict[str, list[int]] = {}
+    for number, sample in enumerate(samples):
+        rooms.setdefault(sample.partition, []).append(number)
+    for members in rooms.values():
+        vectors = np.asarray([samples[number].vector for number in members], dtype=np.float32)
+        for start in range(0, len(members), 512):
+            cosines = vectors[start : start + 512] @ vectors.T
+            for offset, row in enumerate(cosines):
+                number, own = members[start + offset], start + offset
+                row[own] = -1.0
+                order = _nearest(row, min(NEIGHBOURS, len(members) - 1))
+                near = [
+                    Near(members[i], float(row[i]), samples[members[i]].answer, samples[members[i]].question, vectors[i]) for i in order
+                ]
+                if near:
+                    near = near if seen is None else seen(near)
+                    found = candidate(samples[number].question, near)
+                    table[number], chosen[number], conflicts[number] = found.features, found.near.row, found.difference.conflicts
+                    right[number] = samples[found.near.row].answer == samples[number].answer
+    return table, right, chosen, conflicts
+
+
+def _nearest(row: Any, count: int) -> Any:
+    import numpy as np
+
+    if count <= 0:
+        return np.array([], dtype=int)
+    order = np.argpartition(-row, count - 1)[:count]
+    return order[np.argsort(-row[order], kind="stable")]
+
+
+def _logistic(table: Any, right: Any) -> tuple[Any, float]:
+    """Logistic regression by Newton's method on standardised columns, held back more when there are few rows; weights for plain columns."""
+    import numpy as np
+
+    mean, spread = table.mean(axis=0), table.std(axis=0)
+    spread = np.where(spread > 1e-9, spread, 1.0)
+    design = np.hstack([(table - mean) / spread, np.ones((len(table), 1))])
+    penalty = np.diag([_RIDGE / len(table)] * table.shape[1] + [1e-6])
+    weights = np.zeros(design.shape[1])
+    for _ in range(30):
+        probable = 1 / (1 + np.exp(-np.clip(design @ weights, -30, 30)))
+        slope = design.T @ (probable - right) + penalty @ weights
+        curve = (design * (probable * (1 - probable))[:, None]).T @ design + penalty
+        step = np.linalg.solve(curve, slope)
+        weights -= step
+        if np.abs(step).max() < 1e-8:
+            break
+    plain = weights[:-1] / spread
+    return plain, float(weights[-1] - (plain * mean).sum())
+
+
+def _cross_fitted(table: Any, right: Any) -> Any:
+    """For each question the probability by weights that were fitted without it."""
+    import numpy as np
+
+    fold = np.random.default_rng(0).permutation(len(right)) % _FOLDS
+    scores = np.zeros(len(right))
+    for part in range(_FOLDS):
+        weights, bias = _logistic(table[fold != part], right[fold != part])
+        scores[fold == part] = 1 / (1 + np.exp(-np.clip(table[fold == part] @ weights + bias, -40, 40)))
+    return scores
+
+
+def _at_most(wrong: Any, requests: int, margin: float) -> Any:
+    """An upper bound for a rate from a count: `margin` standard errors, with the usual correction for small counts (Wilson)."""
+    rate, z2 = wrong / requests, margin * margin / requests
+    return (rate + z2 / 2 + margin * ((rate * (1 - rate) + z2 / 4) / requests) ** 0.5) / (1 + z2)
+
+
+def _threshold(scores: Any, right: Any, allowed: Any, budget: float, margin: float) -> float | None:
+    """The lowest score at which the bound on wrong answers, as a share of all requests, is still within the budget."""
+    import numpy as np
+
+    order = np.argsort(-scores[allowed], kind="stable")
+    ranked = scores[allowed][order]
+    wrong = np.cumsum(~right[allowed][order])
+    fits = np.flatnonzero(_at_most(wrong, len(scores), margin) <= budget)
+    return float(ranked[fits[-1]]) if len(fits) else None
+
+
+def _lifted(conflicts: Sequence[Sequence[str]], served: Any, right: Any) -> tuple[str, ...]:
+    """Guards whose conflicts did not change the answer in this traffic, judged with doubt where there are few of them."""
+    lifted = []
+    for name in VETOES:
+        seen = [number for number, names in enumerate(conflicts) if name in names and served[number]]
+        wrong = sum(not right[number] for number in seen)
+        if (wrong + _DOUBT[0]) / (len(seen) + _DOUBT[1]) <= _HARMLESS:
+            lifted.append(name)
+    return tuple(lifted)
+
+
+def _examples(scores: Any, right: Any, chosen: Sequence[int], threshold: float, most: int = 40) -> tuple[tuple[int, int, float, bool], ...]:
+    """The pairs nearest to the threshold on both sides: what a person should look at before turning the cache on."""
+    order = sorted((number for number in range(len(scores)) if chosen[number] >= 0), key=lambda n: abs(float(scores[n]) - threshold))
+    return tuple((number, chosen[number], round(float(scores[number]), 4), bool(right[number])) for number in order[:most])
+
+
+def save(calibration: Calibration, path: str | Path) -> None:
+    """Write a calibration as JSON. It holds numbers only, no text of the traffic."""
+    Path(path).write_text(json.dumps({"version": VERSION, "features": FEATURES, **asdict(calibration)}, indent=1), encoding="utf-8")
+
+
+def load(path: str | Path) -> Calibration:
+    """Read a calibration; FrugalError when it is not one or was made by another version."""
+    try:
+        kept = json.loads(Path(path).read_text(encoding="utf-8"))
+        if kept["version"] != VERSION or tuple(kept["features"]) != FEATURES:
+            raise FrugalError(f"{path} was made by another version of this package; run `frugal calibrate --cache` again.")
+        rule = kept.pop("rule")
+        rule = Calibrated(**{**rule, "weights": tuple(map(float, rule["weights"])), "lifted": tuple(rule["lifted"])})
+        return Calibration(
+            rule=rule,
+            examples=tuple(tuple(example) for example in kept.pop("examples")),
+            wrong_by_degree=tuple(map(float, kept.pop("wrong_by_degree"))),
+            **{name: kept[name] for name in Calibration.__dataclass_fields__ if name in kept},
+        )
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise FrugalError(f"{path} is not a calibration of the cache: {error}. Run `frugal calibrate --cache` to make one.") from error

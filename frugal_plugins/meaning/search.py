@@ -1,0 +1,168 @@
+"""The search by meaning, as every face of the cache uses it: embed the question, find the nearest, decide, and learn from the answer."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Final
+
+from frugal_plugins.answers.stored import NearAnswers
+from frugal_plugins.embedding.embed import Embeddings
+from frugal_plugins.meaning.calibration import Calibration
+from frugal_plugins.meaning.consensus import NEIGHBOURS, Calibrated, ColdStart, Near, Rule, Verdict
+from frugal_plugins.meaning.evidence import Evidence, degree, probability_at
+from frugal_plugins.meaning.guards import same_answer
+
+_LONGEST_CHARS: Final = 1_500
+_ODD: Final = re.compile(r"[\x00\ud800-\udfff]")
+_LETTER: Final = re.compile(r"[^\W\d_]")
+_ALIKE_FROM: Final = 0.5
+_COMPARED: Final = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """One search: the question's vector, its neighbours, and the decision."""
+
+    question: str
+    vector: Any = field(repr=False)
+    neighbours: tuple[Near, ...]
+    verdict: Verdict
+
+
+@dataclass(slots=True)
+class Audits:
+    """How audits of the cold start rule went; a calibrated rule has its `Evidence` instead."""
+
+    max_wrong_percent: float = 1.0
+    requests: int = 0
+    hits: int = 0
+    audits: int = 0
+    wrong: int = 0
+
+    @property
+    def exceeded(self) -> bool:
+        """Whether the wrong answers found, less one standard error, are above the budget as a share of all requests."""
+        if self.wrong < 2 or not self.requests:
+            return False
+        share = self.hits / self.requests
+        rate = (self.wrong - math.sqrt(self.wrong)) / max(1, self.audits)
+        return 100 * share * rate > self.max_wrong_percent
+
+
+@dataclass(slots=True)
+class Meaning:
+    """Finds answers to questions that mean the same.
+
+    Without a calibration it decides by the cold start rule at `similarity`; with one, by the fitted rule, whose bar moves with
+    what is learned from misses and audits. A calibration of another embedding model is not used.
+
+    Args:
+        similarity: the cosine above which a differently worded question may be served before anything was calibrated.
+        max_wrong_percent: the budget: wrongly answered requests in a hundred.
+        audit_percent: the share of hits that is asked again and compared, to keep watch over the budget.
+    """
+
+    embeddings: Embeddings
+    similarity: float = 0.95
+    max_wrong_percent: float = 1.0
+    audit_percent: float = 1.0
+    calibration: Calibration | None = None
+    evidence: Evidence | None = None
+    audits: Audits = field(default_factory=Audits)
+
+    def __post_init__(self) -> None:
+        self.audits.max_wrong_percent = self.max_wrong_percent
+        if self.calibration is not None and self.evidence is None:
+            self.evidence = self.calibration.evidence(self.max_wrong_percent, self.audit_percent / 100)
+
+    def readable(self, question: str) -> bool:
+        """Whether a question may be searched by meaning: some letters, not too long, no half characters."""
+        return 0 < len(question) <= _LONGEST_CHARS and _LETTER.search(question) is not None and _ODD.search(question) is None
+
+    def look(self, store: NearAnswers, partition: str, question: str, now_seconds: float) -> Look | None:
+        """Search; None when the embedding took too long, failed, or the text does not fit the model."""
+        vector = self.embeddings.vector(question)
+        if vector is None:
+            return None
+        near = tuple(store.near(partition, self.embeddings.fingerprint, vector, NEIGHBOURS, now_seconds))
+        return Look(question, vector, near, self._decide(question, near))
+
+    def rule(self) -> Rule | None:
+        """The rule in force, or None when audits found too many wrong answers."""
+        fitted = self._fitted()
+        if fitted is None:
+            return None if self.audits.exceeded else ColdStart(self.similarity)
+        assert self.evidence is not None
+        bar = self.evidence.bar
+        return None if bar is None else replace(fitted, threshold=probability_at(bar))
+
+    def served(self) -> None:
+        """A hit was handed out and not audited."""
+        if self.evidence is not None and self._fitted() is not None:
+            self.evidence.served()
+        else:
+            self.audits.requests += 1
+            self.audits.hits += 1
+
+    def audited(self, look: Look, right: bool) -> None:
+        """A hit was asked again."""
+        if self.evidence is not None and self._fitted() is not None and look.verdict.probability is not None:
+            self.evidence.audited(degree(look.verdict.probability), right)
+            return
+        self.audits.requests += 1
+        self.audits.hits += 1
+        self.audits.audits += 1
+        self.audits.wrong += not right
+
+    def rejected(self, look: Look) -> None:
+        """A person said that the answer served was wrong."""
+        if self.evidence is not None and self._fitted() is not None and look.verdict.probability is not None:
+            self.evidence.rejected(degree(look.verdict.probability))
+        else:
+            self.audits.audits += 1
+            self.audits.wrong += 1
+
+    def missed(self, look: Look, group: str) -> None:
+        """A miss was answered by the model; `group` is the answer's. Tells whether the favoured answer would have been right."""
+        if self.evidence is None or self._fitted() is None:
+            self.audits.requests += 1
+            return
+        verdict = look.verdict
+        right = verdict.would_be is not None and verdict.would_be.answer == group
+        self.evidence.labelled_miss(None if verdict.probability is None else degree(verdict.probability), right)
+
+    def group(self, store: NearAnswers, neighbours: Sequence[Near], answer: str, now_seconds: float) -> str:
+        """The group of an answer: that of a near question with the same answer, else one of its own."""
+        own = hashlib.sha256(" ".join(answer.casefold().split()).encode("utf-8", "surrogatepass")).hexdigest()[:32]
+        seen: set[str] = set()
+        for near in neighbours:
+            if near.answer == own:
+                return own
+            if near.answer in seen or near.cosine < _ALIKE_FROM or len(seen) >= _COMPARED:
+                continue
+            seen.add(near.answer)
+            stored = store.at_row(near.row, now_seconds)
+            if stored is not None and same_answer(answer, _text(stored.message)):
+                return near.answer
+        return own
+
+    def _decide(self, question: str, near: tuple[Near, ...]) -> Verdict:
+        rule = self.rule()
+        if rule is None:
+            return Verdict(None, "search by meaning stands down: audits found more wrong answers than the budget allows")
+        return rule.decide(question, near)
+
+    def _fitted(self) -> Calibrated | None:
+        calibration = self.calibration
+        if calibration is None or calibration.rule.embedder != self.embeddings.fingerprint:
+            return None
+        return calibration.rule
+
+
+def _text(message: Any) -> str:
+    content = message.get("content")
+    return content if isinstance(content, str) else ""
