@@ -12,6 +12,7 @@ import typer
 from frugal_plugins import __version__
 from frugal_plugins.cli.batch_commands import batch_app
 from frugal_plugins.cli.failures import DEBUG, plainly
+from frugal_plugins.cli.prompt_commands import add_to as add_prompt_commands
 
 app = typer.Typer(
     name="frugal",
@@ -200,6 +201,9 @@ def sandbox(
     from frugal_plugins.cli.sandbox_command import serve
 
     serve(port, recorded, as_json=as_json)
+
+
+add_prompt_commands(app)
 
 
 def _dollars(written: str | None) -> Decimal | None:

@@ -49,7 +49,7 @@ class Shorten:
 
     def __call__(self, request: Request, rest: Next, ctx: Context) -> Flow:
         """Shorten what the developer wrote."""
-        short, did = self._shorter(request)
+        short, did = self.shorter(request)
         if not did:
             return (yield from rest(request))
         before, after = self._front(request), self._front(short)
@@ -62,7 +62,8 @@ class Shorten:
         ctx.note(self.name, "shortened", "; ".join(did), tokens_before=before, tokens_after=after)
         return (yield from rest(short))
 
-    def _shorter(self, request: Request) -> tuple[Request, list[str]]:
+    def shorter(self, request: Request) -> tuple[Request, list[str]]:
+        """The request with what the developer wrote in fewer tokens, and what was done; prices are not looked at."""
         did: list[str] = []
         short = request
         if not has_marks(request.params.get("tools")) and self.tools:
@@ -98,7 +99,7 @@ class Shorten:
         """A schema spelled out in the prompt as `response_format`, or in short notation."""
         if self.schemas == "off":
             return request
-        for text, put in _texts(request):
+        for text, put in texts_of(request):
             if find_instruction(text) is None:
                 continue
             found = with_response_format(request, text) if self.schemas == "response_format" else None
@@ -111,10 +112,10 @@ class Shorten:
 
     def _with_prose(self, request: Request, did: list[str]) -> Request:
         changed = request
-        for text, _ in _texts(request):
+        for text, _ in texts_of(request):
             short = shortened(text, self.level)
             if short is not text and short != text:
-                changed = next(put for found, put in _texts(changed) if found == text)(short)
+                changed = next(put for found, put in texts_of(changed) if found == text)(short)
         if changed is not request:
             did.append(f"prose by rules ({self.level})")
         return changed
@@ -152,9 +153,9 @@ class _Put:
         return request.with_(messages=(*request.messages[: self.place], changed, *request.messages[self.place + 1 :]))
 
 
-def _texts(request: Request) -> list[tuple[str, _Put]]:
+def texts_of(request: Request) -> list[tuple[str, Callable[[str], Request]]]:
     """The developer's texts, each with a way to put another in its place."""
-    found: list[tuple[str, _Put]] = []
+    found: list[tuple[str, Callable[[str], Request]]] = []
     contents: list[tuple[int | None, Any]] = [(None, request.params.get("system"))]
     contents += [(place, message.get("content")) for place, message in enumerate(request.messages[: head_length(request.messages)])]
     for place, content in contents:
