@@ -117,7 +117,8 @@ class Embeddings:
     model itself is opened on the thread, by the first text; until it is ready lookups are misses.
 
     >>> from frugal_plugins.embedding.embed import Embeddings, FunctionEmbedder
-    >>> vectors = Embeddings(lambda: FunctionEmbedder("letters", lambda texts: [[text.count("a"), 1.0] for text in texts], 2))
+    >>> letters = FunctionEmbedder("letters", lambda texts: [[text.count("a"), 1.0] for text in texts], 2)
+    >>> vectors = Embeddings(lambda: letters, limit_seconds=60)
     >>> [round(float(x), 2) for x in vectors.vector("banana")]
     [0.95, 0.32]
     """
