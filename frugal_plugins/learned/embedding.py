@@ -6,6 +6,7 @@ as well as the model itself at a hundredth of its time.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -35,12 +36,12 @@ class StaticEmbedding:
         """The embedding of a text; a long one is read at both ends."""
         return self.pooled(self.pieces(ends(text)))
 
-    def pooled(self, numbers: list[int]) -> Vector:
+    def pooled(self, numbers: Sequence[int]) -> Vector:
         """The embedding of some pieces."""
         import numpy as np
 
-        total: Vector = self.table[numbers].sum(axis=0) if numbers else np.zeros(self.table.shape[1], dtype=np.float32)
-        length = float(np.linalg.norm(total))
+        total: Vector = self.table[list(numbers)].sum(axis=0) if numbers else np.zeros(self.table.shape[1], dtype=np.float32)
+        length = float(np.sqrt(total.dot(total)))
         return total / np.float32(length) if length > 0 else total
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 from frugal_plugins.learned import cues
 from frugal_plugins.learned import surface as look
 from frugal_plugins.learned.embedding import DIMENSIONS, static_embedding
+from frugal_plugins.learned.reading import reading
 from frugal_plugins.learned.smoother import Block
 from frugal_plugins.request import Request
 
@@ -33,8 +34,9 @@ def prompt_features(texts: Sequence[str]) -> Matrix:
     embed = static_embedding()
     out = np.zeros((len(texts), COLUMNS))
     for number, text in enumerate(texts):
-        out[number, :DIMENSIONS] = embed(text)
-        out[number, DIMENSIONS:] = [*look.surface(text), *cues.cues(text)]
+        read = reading(text)
+        out[number, :DIMENSIONS] = embed.pooled(read.pieces)
+        out[number, DIMENSIONS:] = [*read.surface, *read.cues]
     return out
 
 

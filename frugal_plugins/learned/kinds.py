@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from frugal_plugins.learned import cues
 from frugal_plugins.learned.embedding import DIMENSIONS, NUMBERS, static_embedding
-from frugal_plugins.learned.surface import READ_CHARS, ends, surface
+from frugal_plugins.learned.reading import reading
 
 if TYPE_CHECKING:
     import numpy as np
@@ -48,9 +48,9 @@ def kind_features(text: str) -> Matrix:
     import numpy as np
 
     embed = static_embedding()
-    pieces = embed.pieces(ends(text, READ_CHARS))
-    parts = [embed.pooled(pieces[:_END_PIECES]), embed.pooled(pieces[-_END_PIECES:]), embed.pooled(pieces)]
-    row: Matrix = np.concatenate([*parts, surface(text), cues.cues(text)]).astype(np.float64)
+    read = reading(text)
+    parts = [embed.pooled(read.pieces[:_END_PIECES]), embed.pooled(read.pieces[-_END_PIECES:]), embed.pooled(read.pieces)]
+    row: Matrix = np.concatenate([*parts, read.surface, read.cues]).astype(np.float64)
     return row
 
 

@@ -7,7 +7,8 @@ beyond it is projected onto that many of them (Nystroem).
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from itertools import accumulate
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
@@ -48,10 +49,15 @@ class Smoother:
     landmarks: Matrix
     weights: Matrix
     offset: Matrix
+    _squares: Matrix = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        """Keep what every prediction would work out again."""
+        object.__setattr__(self, "_squares", _squares(self.blocks, self.landmarks))
 
     def __call__(self, rows: Matrix) -> Matrix:
         """Predict; `rows` is (n, columns)."""
-        near = _kernel(self.blocks, _scaled(self.blocks, self.centre, self.scale, rows), self.landmarks)
+        near = _kernel(self.blocks, _scaled(self.blocks, self.centre, self.scale, rows), self.landmarks, self._squares)
         predicted: Matrix = self.offset + near @ self.weights
         return predicted
 
@@ -85,10 +91,8 @@ def _scaled(blocks: tuple[Block, ...], centre: Matrix, scale: Matrix, rows: Matr
     """Rows as the kernel reads them: distances between them are in units of each block's width."""
     import numpy as np
 
-    parts, start = [], 0
-    for block in blocks:
-        cut = slice(start, start + block.columns)
-        start += block.columns
+    parts = []
+    for block, cut in zip(blocks, _cuts(blocks), strict=True):
         values = rows[:, cut] - centre[cut]
         if block.scaled:
             parts.append(np.clip(values / scale[cut], -_CLIP, _CLIP) / (block.width * np.sqrt(block.columns)))
@@ -97,15 +101,26 @@ def _scaled(blocks: tuple[Block, ...], centre: Matrix, scale: Matrix, rows: Matr
     return np.hstack(parts)
 
 
-def _kernel(blocks: tuple[Block, ...], one: Matrix, other: Matrix) -> Matrix:
-    """How near rows are to each other: the mean of the blocks' kernels, 1 for the same row."""
+def _kernel(blocks: tuple[Block, ...], one: Matrix, other: Matrix, squares: Matrix | None = None) -> Matrix:
+    """How near rows are to each other: the mean of the blocks' kernels, 1 for the same row. `squares` are those of `other`."""
     import numpy as np
 
     total: Matrix = np.zeros((len(one), len(other)))
-    start = 0
-    for block in blocks:
-        a, b = one[:, start : start + block.columns], other[:, start : start + block.columns]
-        start += block.columns
-        squares = (a * a).sum(axis=1)[:, None] + (b * b).sum(axis=1)[None] - 2 * a @ b.T
-        total += np.exp(-0.5 * np.maximum(squares, 0)) / len(blocks)
+    ours, theirs = _squares(blocks, one), _squares(blocks, other) if squares is None else squares
+    for number, cut in enumerate(_cuts(blocks)):
+        apart = ours[number][:, None] + theirs[number][None] - 2 * one[:, cut] @ other[:, cut].T
+        total += np.exp(-0.5 * np.maximum(apart, 0)) / len(blocks)
     return total
+
+
+def _squares(blocks: tuple[Block, ...], rows: Matrix) -> Matrix:
+    """The squared length of each row in each block (blocks x rows)."""
+    import numpy as np
+
+    return np.stack([(rows[:, cut] ** 2).sum(axis=1) for cut in _cuts(blocks)])
+
+
+def _cuts(blocks: tuple[Block, ...]) -> list[slice]:
+    """Which columns each block has."""
+    ends = list(accumulate(block.columns for block in blocks))
+    return [slice(end - block.columns, end) for end, block in zip(ends, blocks, strict=True)]

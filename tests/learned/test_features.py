@@ -6,12 +6,16 @@ import base64
 
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
+from frugal_plugins.learned import cues, surface
 from frugal_plugins.learned.cues import KINDS
 from frugal_plugins.learned.embedding import NUMBERS, static_embedding
 from frugal_plugins.learned.features import COLUMNS, prompt_features
 from frugal_plugins.learned.kinds import kind_of
 from frugal_plugins.learned.pieces import Pieces
+from frugal_plugins.learned.reading import reading
 
 ODD = [
     "",
@@ -35,6 +39,21 @@ def test_any_text_has_features_and_a_kind(text: str) -> None:
     kind, likely = kind_of(text)
     assert kind in KINDS
     assert 0 < likely <= 1
+
+
+@settings(max_examples=600, suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much], deadline=None)
+@given(st.data())
+def test_looking_for_letters_first_never_hides_a_word(data: st.DataObject) -> None:
+    sign = data.draw(st.sampled_from([*cues._CUES, *surface._SIGNS]))
+    text = data.draw(st.from_regex(sign.words)).lower()
+    assert sign.possible(text) or not sign.words.search(text)
+
+
+def test_a_text_is_read_once_for_the_task_and_the_route() -> None:
+    text = "How many ways are there to seat five people around a round table?"
+    assert reading(text) is reading("".join(text))
+    long = "word " * 2000
+    assert reading(long).surface != reading(long + "word ").surface, "the length is part of what is read"
 
 
 def test_texts_about_the_same_are_nearer_than_others() -> None:
