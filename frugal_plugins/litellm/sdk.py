@@ -127,8 +127,13 @@ class Line:
         return kwargs
 
     def stream_kwargs(self, call: Call) -> tuple[dict[str, Any], bool]:
-        """The arguments of a call whose answer is read in pieces, and whether its usage chunk is only for us."""
-        return asks_usage(_as_inside(self.asked.kwargs_for(call)))
+        """The arguments of a call whose answer is read in pieces, and whether its usage chunk is only for us.
+
+        Where no technique is at work the request goes out as it came; its stream is then booked with counted tokens.
+        """
+        kwargs = _as_inside(self.asked.kwargs_for(call))
+        idle = not self.recipe.steps or self.ctx.group == "bypassed"
+        return (kwargs, False) if idle else asks_usage(kwargs)
 
     def send(self, call: Call) -> Reply:
         """Ask and wait."""

@@ -163,7 +163,8 @@ class Recipe:
             steps.append((route, self._mode(said.route.mode)))
         if said.cap is not None:
             budgets = {name: task.output_tokens for name, task in said.tasks.items() if task.output_tokens is not None}
-            steps.append((_Named(self), "on"))
+            if self._mode(said.cap.mode) != "off":
+                steps.append((_Named(self), "on"))
             steps.append((Cap(budgets, said.cap.reasoning_tokens, said.cap.retry_factor), self._mode(said.cap.mode)))
         if said.prompt_cache is not None:
             laid = PromptCache(prices, said.prompt_cache.volatile, said.prompt_cache.breakpoints, said.prompt_cache.hour)

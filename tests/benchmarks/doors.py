@@ -1,0 +1,66 @@
+"""Every door beside the host alone: differences with an empty recipe, time added with a full one, streams at once, memory.
+
+    python -m tests.benchmarks.doors --json
+
+`differences`: how many of the corpus' requests came out otherwise (response, chunks, exception, usage, bytes sent) with all
+techniques off than without us. `added_ms`: CPU milliseconds a call with the support recipe minus without, interleaved.
+A door is one line of `DOORS`.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from tests.benchmarks import overhead
+from tests.benchmarks.common import arguments, print_result
+from tests.contract.differential import sdk
+from tests.contract.differential.corpus import SIZE, corpus
+
+Added = Callable[[str, str, int, int], Mapping[str, float]]
+"""(sandbox URL, folder, blocks, calls a block) -> CPU milliseconds a call, `alone` and `with`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Door:
+    """One way in: which of a corpus' requests come out otherwise through it, and what it costs."""
+
+    differences: Callable[[int], list[str]]
+    added: Added | None = None
+
+
+DOORS: dict[str, Door] = {
+    "sdk": Door(lambda size: sdk.sync_differences(corpus("chat", size)), overhead.sdk),
+    "sdk_async": Door(lambda size: sdk.async_differences(corpus("chat", size))),
+}
+
+
+def main() -> None:
+    """Run and print."""
+    options = arguments(__doc__ or "")
+    size = 40 if options.quick else SIZE
+    blocks, calls = (3, 20) if options.quick else (9, 60)
+    found = {name: door.differences(size) for name, door in DOORS.items()}
+    result: dict[str, Any] = {
+        "corpus": size,
+        "differences": {name: len(said) for name, said in found.items()},
+        "first_difference": {name: said[0][:300] for name, said in found.items() if said},
+        "added_ms": {},
+        "ratio": {},
+        "concurrent_streams": None,
+        "lost_streams": None,
+        "rss_growth_mb_50k": None,
+    }
+    with overhead.sandbox_process() as url, tempfile.TemporaryDirectory() as folder:
+        for name, door in DOORS.items():
+            if door.added is not None:
+                taken = door.added(url, folder, blocks, calls)
+                result["added_ms"][name] = taken["with"] - taken["alone"]
+                result["ratio"][name] = taken["with"] / taken["alone"]
+    print_result(result, options.json)
+
+
+if __name__ == "__main__":
+    main()
