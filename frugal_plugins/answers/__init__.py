@@ -3,7 +3,16 @@
 from frugal_plugins.answers.file import AnswerFile
 from frugal_plugins.answers.memory import MemoryAnswers
 from frugal_plugins.answers.postgres import PostgresAnswers
-from frugal_plugins.answers.stored import AnswerStore, NearAnswers, StoredAnswer, StoreFigures, forget_matching, re_embed
+from frugal_plugins.answers.stored import (
+    AnswerStore,
+    NearAnswers,
+    Served,
+    StoredAnswer,
+    StoreFigures,
+    forget_labelled,
+    forget_matching,
+    re_embed,
+)
 
 __all__ = [
     "AnswerFile",
@@ -11,8 +20,10 @@ __all__ = [
     "MemoryAnswers",
     "NearAnswers",
     "PostgresAnswers",
+    "Served",
     "StoreFigures",
     "StoredAnswer",
+    "forget_labelled",
     "forget_matching",
     "re_embed",
 ]

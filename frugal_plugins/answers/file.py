@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Final, TypeVar
 
 from frugal_plugins.answers.shelves import Shelves, as_bytes, as_vector
-from frugal_plugins.answers.stored import StoredAnswer, StoreFigures
+from frugal_plugins.answers.stored import SERVED_AT_MOST, Served, StoredAnswer, StoreFigures
 from frugal_plugins.errors import FrugalError
 from frugal_plugins.meaning.consensus import Near
 from frugal_plugins.usage import Usage
@@ -23,13 +23,21 @@ from frugal_plugins.usage import Usage
 _log = logging.getLogger("frugal_plugins")
 _Result = TypeVar("_Result")
 
-_COLUMNS: Final = "row, key, message, model, usage, at_seconds, until_seconds, owner, partition, question, grouped, embedder, vector"
+_COLUMNS: Final = (
+    "row, key, message, model, usage, at_seconds, until_seconds, owner, partition, question, grouped, embedder, vector, labels"
+)
+_MARKS: Final = ", ".join("?" * 13)
 _SCHEMA: Final = """
 CREATE TABLE IF NOT EXISTS entries (
   row INTEGER PRIMARY KEY AUTOINCREMENT, key TEXT NOT NULL UNIQUE, message TEXT NOT NULL, model TEXT NOT NULL, usage TEXT NOT NULL,
   at_seconds REAL NOT NULL, until_seconds REAL NOT NULL, owner TEXT NOT NULL, partition TEXT NOT NULL, question TEXT NOT NULL,
-  grouped TEXT NOT NULL, embedder TEXT NOT NULL, vector BLOB
+  grouped TEXT NOT NULL, embedder TEXT NOT NULL, vector BLOB, labels TEXT NOT NULL DEFAULT '{}'
 );
+CREATE TABLE IF NOT EXISTS served (
+  id TEXT PRIMARY KEY, key TEXT NOT NULL, at_seconds REAL NOT NULL, owner TEXT NOT NULL, asked TEXT NOT NULL, cosine REAL, degree INTEGER
+);
+CREATE INDEX IF NOT EXISTS served_key ON served (key);
+CREATE INDEX IF NOT EXISTS served_at ON served (at_seconds);
 CREATE INDEX IF NOT EXISTS entries_until ON entries (until_seconds);
 CREATE INDEX IF NOT EXISTS entries_at ON entries (at_seconds);
 CREATE INDEX IF NOT EXISTS entries_owner ON entries (owner);
@@ -55,7 +63,7 @@ class AnswerFile:
         self._local = threading.local()
         self._opened_as = 0
         self._lock = threading.Lock()
-        self._puts = 0
+        self._puts = self._notes = 0
 
     def get(self, key: str, now_seconds: float) -> StoredAnswer | None:
         """The answer, if it is still good."""
@@ -74,11 +82,10 @@ class AnswerFile:
     def put(self, answer: StoredAnswer) -> None:
         """Keep an answer; it is on disk when this returns."""
         values = _values(answer)
-        marks = ", ".join("?" * len(values))
 
         def write(db: sqlite3.Connection) -> None:
             with db:
-                db.execute(f"INSERT OR REPLACE INTO entries ({_COLUMNS.removeprefix('row, ')}) VALUES ({marks})", values)
+                db.execute(f"INSERT OR REPLACE INTO entries ({_COLUMNS.removeprefix('row, ')}) VALUES ({_MARKS})", values)
 
         self._sound(write)
         self._puts += 1
@@ -91,7 +98,7 @@ class AnswerFile:
 
         def write(db: sqlite3.Connection) -> None:
             with db:
-                db.executemany(f"INSERT OR REPLACE INTO entries ({_COLUMNS.removeprefix('row, ')}) VALUES ({', '.join('?' * 12)})", rows)
+                db.executemany(f"INSERT OR REPLACE INTO entries ({_COLUMNS.removeprefix('row, ')}) VALUES ({_MARKS})", rows)
 
         self._sound(write)
 
@@ -100,12 +107,33 @@ class AnswerFile:
         return self._sound(lambda db: self._near(db, partition, embedder, vector, count, now_seconds))
 
     def drop(self, key: str) -> bool:
-        """Drop one answer."""
+        """Drop one answer and its hits."""
         return self._delete("WHERE key = ?", key) > 0
 
     def forget(self, owner: str | None = None) -> int:
-        """Drop answers."""
+        """Drop answers and their hits."""
         return self._delete("") if owner is None else self._delete("WHERE owner = ?", owner)
+
+    def note_served(self, served: Served) -> None:
+        """Remember a hit."""
+
+        def write(db: sqlite3.Connection) -> None:
+            with db:
+                db.execute("INSERT OR REPLACE INTO served VALUES (?, ?, ?, ?, ?, ?, ?)", served.as_row())
+
+        self._sound(write)
+        self._notes += 1
+        if self._notes % 256 == 1:
+            self._sound(_tidy_served)
+
+    def served(self, id: str) -> Served | None:  # noqa: A002
+        """What was served to a request."""
+        row = self._sound(lambda db: db.execute("SELECT * FROM served WHERE id = ?", (id,)).fetchone())
+        return None if row is None else Served.of_row(row)
+
+    def latest_served(self, count: int) -> list[Served]:
+        """Hits, latest first."""
+        return [Served.of_row(row) for row in self._page("SELECT * FROM served ORDER BY at_seconds DESC, rowid DESC LIMIT ?", (count,))]
 
     def every(self, owner: str | None = None) -> Iterator[StoredAnswer]:
         """All answers, oldest first."""
@@ -158,6 +186,7 @@ class AnswerFile:
     def _delete(self, where: str, *values: str) -> int:
         def run(db: sqlite3.Connection) -> int:
             with db:
+                db.execute(f"DELETE FROM served {where}", values)
                 return db.execute(f"DELETE FROM entries {where}", values).rowcount
 
         return self._sound(run)
@@ -225,6 +254,8 @@ def _prepared(path: Path) -> sqlite3.Connection:
             connection.execute("PRAGMA journal_mode=WAL")
             connection.execute("PRAGMA synchronous=NORMAL")
             connection.executescript(_SCHEMA)
+            if not any(column[1] == "labels" for column in connection.execute("PRAGMA table_info(entries)")):
+                connection.execute("ALTER TABLE entries ADD COLUMN labels TEXT NOT NULL DEFAULT '{}'")
         except sqlite3.OperationalError as error:
             if "locked" not in str(error) or time.monotonic() > until:
                 connection.close()
@@ -253,21 +284,29 @@ def _copy_readable(damaged: Path, into: Path) -> int:
             with target, closing(sqlite3.connect(f"file:{damaged}?mode=ro", uri=True)) as source:
                 try:
                     for row in source.execute(f"SELECT {columns} FROM entries ORDER BY row {order}"):
-                        saved += target.execute(f"INSERT OR IGNORE INTO entries ({columns}) VALUES ({', '.join('?' * 12)})", row).rowcount
+                        saved += target.execute(f"INSERT OR IGNORE INTO entries ({columns}) VALUES ({_MARKS})", row).rowcount
                 except sqlite3.DatabaseError as error:
                     _log.warning("Reading %s stopped: %s.", damaged, error)
     return saved
+
+
+def _tidy_served(db: sqlite3.Connection) -> None:
+    with db:
+        db.execute(
+            "DELETE FROM served WHERE rowid IN (SELECT rowid FROM served ORDER BY at_seconds DESC LIMIT -1 OFFSET ?)", (SERVED_AT_MOST,)
+        )
 
 
 def _values(answer: StoredAnswer) -> tuple[Any, ...]:
     return (
         answer.key, json.dumps(answer.message), answer.model, json.dumps(asdict(answer.usage)), answer.at_seconds, answer.until_seconds,
         answer.owner, answer.partition, json.dumps(answer.question), answer.group, answer.embedder, as_bytes(answer.vector),
+        json.dumps(dict(answer.labels)),
     )  # fmt: skip
 
 
 def _answer(row: tuple[Any, ...]) -> StoredAnswer:
     return StoredAnswer(
         row[1], json.loads(row[2]), row[3], Usage(**json.loads(row[4])), row[5], row[6], row[7], row[8], json.loads(row[9]), row[10],
-        row[11], as_vector(row[12]), row[0],
+        row[11], as_vector(row[12]), row[0], json.loads(row[13]),
     )  # fmt: skip

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from frugal_plugins.answers.shelves import Shelves, as_bytes, as_vector
-from frugal_plugins.answers.stored import StoredAnswer, StoreFigures
+from frugal_plugins.answers.stored import SERVED_AT_MOST, Served, StoredAnswer, StoreFigures
 from frugal_plugins.meaning.consensus import Near
 
 
@@ -24,6 +24,7 @@ class MemoryAnswers:
     _shelves: Shelves = field(default_factory=Shelves)
     _keys: dict[int, str] = field(default_factory=dict)
     _next: int = 1
+    _served: OrderedDict[str, Served] = field(default_factory=OrderedDict)
 
     def get(self, key: str, now_seconds: float) -> StoredAnswer | None:
         """The answer, if it is still good."""
@@ -76,8 +77,9 @@ class MemoryAnswers:
         return None if key is None else self.get(key, now_seconds)
 
     def drop(self, key: str) -> bool:
-        """Drop one answer."""
+        """Drop one answer and its hits."""
         with self._lock:
+            self._not_served({key})
             return self._drop(key)
 
     def forget(self, owner: str | None = None) -> int:
@@ -86,7 +88,24 @@ class MemoryAnswers:
             gone = [key for key, (answer, _) in self._rows.items() if owner in (None, answer.owner)]
             for key in gone:
                 self._drop(key)
+            self._not_served(set(gone))
         return len(gone)
+
+    def note_served(self, served: Served) -> None:
+        """Remember a hit."""
+        with self._lock:
+            self._served[served.id] = served
+            while len(self._served) > min(SERVED_AT_MOST, self.max_entries):
+                self._served.popitem(last=False)
+
+    def served(self, id: str) -> Served | None:  # noqa: A002
+        """What was served to a request."""
+        return self._served.get(id)
+
+    def latest_served(self, count: int) -> list[Served]:
+        """Hits, latest first."""
+        with self._lock:
+            return list(self._served.values())[: -count - 1 : -1]
 
     def every(self, owner: str | None = None) -> Iterator[StoredAnswer]:
         """All answers, oldest first."""
@@ -112,6 +131,10 @@ class MemoryAnswers:
             return False
         self._keys.pop(row[0].row, None)
         return True
+
+    def _not_served(self, keys: set[str]) -> None:
+        for id_ in [id_ for id_, one in self._served.items() if one.key in keys]:
+            del self._served[id_]
 
     def _vectors(self, partition: str, embedder: str) -> list[tuple[int, bytes]]:
         return sorted(

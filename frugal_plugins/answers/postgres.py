@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from typing import Any, Final, TypeVar
 
-from frugal_plugins.answers.stored import StoredAnswer, StoreFigures
+from frugal_plugins.answers.stored import SERVED_AT_MOST, Served, StoredAnswer, StoreFigures
 from frugal_plugins.errors import FrugalError, MissingExtra
 from frugal_plugins.meaning.consensus import Near
 from frugal_plugins.usage import Usage
@@ -19,7 +19,7 @@ from frugal_plugins.usage import Usage
 _log = logging.getLogger("frugal_plugins")
 _Result = TypeVar("_Result")
 
-_COLUMNS: Final = "id, key, message, model, usage, at_seconds, until_seconds, owner, partition, question, grouped, embedder, vector"
+_COLUMNS: Final = "id, key, message, model, usage, at_seconds, until_seconds, owner, partition, question, grouped, embedder, vector, labels"
 _TABLE: Final = re.compile(r"[a-z_][a-z0-9_]{0,40}")
 _WAIT_SECONDS: Final = 5.0
 
@@ -63,7 +63,7 @@ class PostgresAnswers:
         """Keep an answer; it is committed when this returns, unless the server is gone."""
         columns = _COLUMNS.removeprefix("id, ")
         updates = ", ".join(f"{name} = EXCLUDED.{name}" for name in columns.split(", ")[1:])
-        query = f"INSERT INTO {self._table} ({columns}) VALUES ({', '.join(['%s'] * 12)}) ON CONFLICT (key) DO UPDATE SET {updates}"
+        query = f"INSERT INTO {self._table} ({columns}) VALUES ({', '.join(['%s'] * 13)}) ON CONFLICT (key) DO UPDATE SET {updates}"
         values = _values(answer)
         self._try(lambda db: db.execute(query, values), None)
         self._puts += 1
@@ -88,13 +88,29 @@ class PostgresAnswers:
         return self._try(search, [])
 
     def drop(self, key: str) -> bool:
-        """Drop one answer."""
-        return self._try(lambda db: bool(db.execute(f"DELETE FROM {self._table} WHERE key = %s", (key,)).rowcount), False)
+        """Drop one answer and its hits."""
+        return self._delete(" WHERE key = %s", key) > 0
 
     def forget(self, owner: str | None = None) -> int:
-        """Drop answers."""
-        where, values = ("", ()) if owner is None else (" WHERE owner = %s", (owner,))
-        return self._try(lambda db: int(db.execute(f"DELETE FROM {self._table}{where}", values).rowcount), 0)
+        """Drop answers and their hits."""
+        return self._delete("") if owner is None else self._delete(" WHERE owner = %s", owner)
+
+    def note_served(self, served: Served) -> None:
+        """Remember a hit."""
+        query = f"INSERT INTO {self._table}_served VALUES (%s, %s, %s, %s, %s, %s, %s) ON CONFLICT (id) DO NOTHING"
+        self._try(lambda db: db.execute(query, served.as_row()), None)
+
+    def served(self, id: str) -> Served | None:  # noqa: A002
+        """What was served to a request."""
+        query = f"SELECT * FROM {self._table}_served WHERE id = %s"
+        row: Any = self._try(lambda db: db.execute(query, (id,)).fetchone(), None)
+        return None if row is None else Served.of_row(row)
+
+    def latest_served(self, count: int) -> list[Served]:
+        """Hits, latest first."""
+        query = f"SELECT * FROM {self._table}_served ORDER BY at_seconds DESC LIMIT %s"
+        rows: list[Any] = self._try(lambda db: db.execute(query, (count,)).fetchall(), [])
+        return [Served.of_row(row) for row in rows]
 
     def every(self, owner: str | None = None) -> Iterator[StoredAnswer]:
         """All answers, oldest first."""
@@ -117,10 +133,22 @@ class PostgresAnswers:
         row: Any = self._try(lambda db: db.execute(query, (embedder,)).fetchone(), (0, 0, 0, 0, 0, None, None))
         return StoreFigures(row[0], row[1], row[2], row[3], row[4] if embedder else 0, row[5], row[6])
 
+    def _delete(self, where: str, *values: str) -> int:
+        def run(db: Any) -> int:
+            with db.transaction():
+                db.execute(f"DELETE FROM {self._table}_served{where}", values)
+                return int(db.execute(f"DELETE FROM {self._table}{where}", values).rowcount)
+
+        return self._try(run, 0)
+
     def _tidy(self, db: Any, now_seconds: float) -> None:
         db.execute(f"DELETE FROM {self._table} WHERE until_seconds <= %s", (now_seconds,))
         db.execute(
             f"DELETE FROM {self._table} WHERE id IN (SELECT id FROM {self._table} ORDER BY at_seconds DESC OFFSET %s)", (self.max_entries,)
+        )
+        db.execute(
+            f"DELETE FROM {self._table}_served WHERE id IN (SELECT id FROM {self._table}_served ORDER BY at_seconds DESC OFFSET %s)",
+            (SERVED_AT_MOST,),
         )
 
     def _try(self, use: Callable[[Any], _Result], otherwise: _Result) -> _Result:
@@ -168,6 +196,13 @@ class PostgresAnswers:
                 " until_seconds double precision NOT NULL, owner text NOT NULL, partition text NOT NULL, question text NOT NULL,"
                 f" grouped text NOT NULL, embedder text NOT NULL, vector vector({size}))"
             )
+            db.execute(f"ALTER TABLE {table} ADD COLUMN IF NOT EXISTS labels text NOT NULL DEFAULT '{{}}'")
+            db.execute(
+                f"CREATE TABLE IF NOT EXISTS {table}_served (id text PRIMARY KEY, key text NOT NULL, at_seconds double precision NOT NULL,"
+                " owner text NOT NULL, asked text NOT NULL, cosine real, degree integer)"
+            )
+            db.execute(f"CREATE INDEX IF NOT EXISTS {table}_served_key ON {table}_served (key)")
+            db.execute(f"CREATE INDEX IF NOT EXISTS {table}_served_at ON {table}_served (at_seconds)")
             db.execute(f"CREATE INDEX IF NOT EXISTS {table}_vector ON {table} USING hnsw (vector vector_cosine_ops)")
             db.execute(f"CREATE INDEX IF NOT EXISTS {table}_partition ON {table} (partition, embedder)")
             db.execute(f"CREATE INDEX IF NOT EXISTS {table}_owner ON {table} (owner)")
@@ -204,6 +239,7 @@ def _values(answer: StoredAnswer) -> tuple[Any, ...]:
     return (
         answer.key, json.dumps(answer.message), answer.model, json.dumps(asdict(answer.usage)), answer.at_seconds, answer.until_seconds,
         answer.owner, answer.partition, json.dumps(answer.question), answer.group, answer.embedder, vector,
+        json.dumps(dict(answer.labels)),
     )  # fmt: skip
 
 
@@ -215,5 +251,5 @@ def _answer(row: Any) -> StoredAnswer:
     vector = None if row[12] is None else row[12].to_numpy()
     return StoredAnswer(
         row[1], json.loads(row[2]), row[3], Usage(**json.loads(row[4])), row[5], row[6], row[7], row[8], json.loads(row[9]), row[10],
-        row[11], vector, row[0],
+        row[11], vector, row[0], json.loads(row[13]),
     )  # fmt: skip

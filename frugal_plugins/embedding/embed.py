@@ -200,6 +200,11 @@ class Embeddings:
             found += embedder.embed([clean(text) for text in texts[start : start + _BATCH]])
         return found
 
+    def know(self, texts: Sequence[str]) -> None:
+        """Embed several texts at once, without the time limit, and remember them: what follows finds them at hand."""
+        for future in [self.start(text) for text in texts]:
+            future.exception()
+
     def _work(self) -> None:
         """The thread: take what waits, up to a batch, and answer it. It ends after a quiet minute."""
         while True:

@@ -11,6 +11,7 @@ import json
 import logging
 import re
 import time
+import uuid
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
@@ -42,7 +43,8 @@ _IDS: Final = frozenset({"id", "request_id", "system_fingerprint"})
 class FaissSemanticCache(BaseCache):
     """Answers repeated and similar questions of any LangChain model from a recipe's answer store.
 
-    A hit is a message of its own with `id=None` and zero usage; what it once cost is in `response_metadata["frugal"]["saved_usage"]`.
+    A hit is a message of its own with `id=None` and zero usage; what it once cost is in `response_metadata["frugal"]["saved_usage"]`,
+    and `cache.reject(response_metadata["frugal"]["id"])` says that it was wrong.
     Only complete answers without tool calls are stored. A structured output given as a class is not cached: LangChain names only
     the class, and a changed schema under the same name would be served stale.
 
@@ -69,12 +71,13 @@ class FaissSemanticCache(BaseCache):
         request = self._request(prompt, llm_string)
         if request is None or self.cache.problem(request) is not None:
             return None
+        name = uuid.uuid4().hex
         try:
-            found, _ = self.cache.find(request, self._clock())
+            found, _ = self.cache.find(request, self._clock(), name)
         except FrugalError as error:
             _log.warning("The cache was not asked: %s", error)
             return None
-        return None if found is None else _generations(found) or None
+        return None if found is None else _generations(found, name) or None
 
     def update(self, prompt: str, llm_string: str, return_val: RETURN_VAL_TYPE) -> None:
         """Keep an answer, if it is complete."""
@@ -172,12 +175,12 @@ def _usage(message: AIMessage) -> Usage:
     return Usage(input_tokens=counted["input_tokens"], output_tokens=counted["output_tokens"])
 
 
-def _generations(found: StoredAnswer) -> list[Generation]:
+def _generations(found: StoredAnswer, name: str) -> list[Generation]:
     """A hit: built anew from the row each time, so that changing it changes nothing."""
-    return [_generation(kept, found.usage) for kept in found.message.get("langchain", ())]
+    return [_generation(kept, found.usage, name) for kept in found.message.get("langchain", ())]
 
 
-def _generation(kept: Mapping[str, Any], usage: Usage) -> Generation:
+def _generation(kept: Mapping[str, Any], usage: Usage, name: str) -> Generation:
     info = kept.get("info") or None
     if kept["kind"] != "chat":
         return Generation(text=kept["text"], generation_info=info)
@@ -185,7 +188,7 @@ def _generation(kept: Mapping[str, Any], usage: Usage) -> Generation:
     message = AIMessage(
         content=kept["content"],
         additional_kwargs=kept["extra"],
-        response_metadata={**kept["metadata"], "frugal": {"cache": "hit", "saved_usage": saved}},
+        response_metadata={**kept["metadata"], "frugal": {"cache": "hit", "id": name, "saved_usage": saved}},
         usage_metadata={"input_tokens": 0, "output_tokens": 0, "total_tokens": 0},
         name=kept.get("name"),
     )

@@ -221,9 +221,14 @@ def _examples(scores: Any, right: Any, chosen: Sequence[int], threshold: float, 
     return tuple((number, chosen[number], round(float(scores[number]), 4), bool(right[number])) for number in order[:most])
 
 
+def as_json_text(calibration: Calibration) -> str:
+    """A calibration as JSON. It holds numbers only, no text of the traffic."""
+    return json.dumps({"version": VERSION, "features": FEATURES, **asdict(calibration)}, indent=1) + "\n"
+
+
 def save(calibration: Calibration, path: str | Path) -> None:
-    """Write a calibration as JSON. It holds numbers only, no text of the traffic."""
-    Path(path).write_text(json.dumps({"version": VERSION, "features": FEATURES, **asdict(calibration)}, indent=1), encoding="utf-8")
+    """Write a calibration as JSON."""
+    Path(path).write_text(as_json_text(calibration), encoding="utf-8")
 
 
 def load(path: str | Path) -> Calibration:

@@ -118,10 +118,10 @@ class Meaning:
         self.audits.audits += 1
         self.audits.wrong += not right
 
-    def rejected(self, look: Look) -> None:
-        """A person said that the answer served was wrong."""
-        if self.evidence is not None and self._fitted() is not None and look.verdict.probability is not None:
-            self.evidence.rejected(degree(look.verdict.probability))
+    def rejected(self, sureness: int | None) -> None:
+        """A person said that the answer served was wrong; `sureness` is the degree it was served at (None: by the cold start rule)."""
+        if self.evidence is not None and self._fitted() is not None and sureness is not None:
+            self.evidence.rejected(sureness)
         else:
             self.audits.audits += 1
             self.audits.wrong += 1

@@ -113,7 +113,7 @@ class Recipe:
 
     def explain(self, request: Request, *, told: Told = NOTHING, reachable: Callable[[str], bool] | None = None) -> Explanation:
         """What would happen to a request and why, without calling anyone or booking anything."""
-        ctx = Context(recipe=self.name, clock=self.clock, declared_task=told.task, reachable=reachable)
+        ctx = Context(recipe=self.name, clock=self.clock, declared_task=told.task, reachable=reachable, host="explain")
         request = _with_told(request, told)
         steps = () if told.off or self.mode == "off" else self.steps
         return explain(compose(steps, ctx, innermost=self._ask)(request), request, ctx, self)

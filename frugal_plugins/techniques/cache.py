@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import hashlib
-import re
+import logging
 import sqlite3
-import unicodedata
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final, Literal, TypeVar, cast
 
-from frugal_plugins.answers import AnswerStore, NearAnswers, StoredAnswer
+from frugal_plugins.answers import AnswerStore, NearAnswers, Served, StoredAnswer
 from frugal_plugins.answers.flights import Flights
 from frugal_plugins.errors import FrugalError
 from frugal_plugins.flow import Context, Flow, Next
+from frugal_plugins.meaning.canonical import canonical_question
+from frugal_plugins.meaning.evidence import degree
 from frugal_plugins.meaning.search import Look, Meaning
 from frugal_plugins.request import Message, Reply, Request, fingerprint, text_of
 
+_log = logging.getLogger("frugal_plugins")
 _Result = TypeVar("_Result")
 
 NOT_IN_THE_ANSWER: Final = frozenset(
@@ -25,17 +27,7 @@ NOT_IN_THE_ANSWER: Final = frozenset(
 )
 """Body fields that say who asks or how it is billed, not what is asked."""
 
-_LONGEST_FOLDED_CHARS: Final = 300
-_LITERAL: Final = re.compile(r"[`{}<>\[\]\"\\|=#@$^~*_]|https?:|(?<!\w)['’]\w")
-_GREETING: Final = re.compile(
-    r"^(?:(?:hi|hello|hey|good (?:morning|afternoon|evening)|dear)(?: (?:there|team|all|everyone))?\s*[,.!:;-]*\s+)+"
-)
-_LEADING: Final = re.compile(r"^(?:(?:please|pls|quick question|question)\s*[,:.!-]*\s+)+")
-_TRAILING: Final = re.compile(r"(?:[\s,.!?;-]+(?:please|pls|thanks|thank you|thx|cheers)(?: (?:a lot|so much|in advance|very much))?)+$")
-_EDGE_MARKS: Final = " \t\n.!?,;:-…"
-# Words that mean another thing in capitals, or with a capital in the middle of a sentence.
-_CAPITALS_MATTER: Final = frozenset({"aids", "it", "us", "who"})
-_NAMES_TOO: Final = frozenset({"august", "china", "job", "march", "may", "mobile", "nice", "polish", "reading", "turkey"})
+_LABELS: Final = ("tenant", "team", "user", "namespace")
 _TEXT_PARTS: Final = frozenset({"text", "input_text"})
 
 
@@ -47,6 +39,7 @@ class Place:
     partition: str
     owner: str
     question: str | None
+    labels: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -117,6 +110,7 @@ class Cache:
             "" if question is None else fingerprint([*around, _without_text(last)]),
             owner,
             question,
+            _labels(request),
         )
 
     def prepare(self, request: Request) -> Future[Any] | None:
@@ -134,19 +128,36 @@ class Cache:
             return None
         return self.meaning.embeddings.start(place.question)
 
-    def find(self, request: Request, now_seconds: float) -> tuple[StoredAnswer | None, Look | None]:
-        """The stored answer for a request, by key and then by meaning; for hosts that have no flow (LangChain's `BaseCache`)."""
-        place = self.place(request)
-        exact = self._use(lambda: self.store.get(place.key, now_seconds))
-        if exact is not None:
-            return exact, None
-        look = self.look(place, now_seconds)
-        near = None if look is None else look.verdict.near
-        if near is None:
-            return None, look
-        found = self._use(lambda: cast("NearAnswers", self.store).at_row(near.row, now_seconds))
-        if found is not None and self.meaning is not None:
-            self.meaning.served()
+    def reject(self, id: str) -> bool:  # noqa: A002 - the ledger's word
+        """A person says that the answer served to a request (its id in the ledger, `x-frugal-id`) was wrong.
+
+        The stored answer is dropped and, when it was found by meaning, weighed against the budget. False when this cache served
+        no such request, or has forgotten it since. Raises FrugalError when the store cannot be used.
+        """
+        store = cast("NearAnswers", self.store)
+        served = self._use(lambda: store.served(id))
+        if served is None:
+            return False
+        if served.asked and self.meaning is not None:
+            self.meaning.rejected(served.degree)
+        self._use(lambda: store.drop(served.key))
+        return True
+
+    def find(self, request: Request, now_seconds: float, id: str = "") -> tuple[StoredAnswer | None, Look | None]:  # noqa: A002
+        """The stored answer for a request, by key and then by meaning; for hosts that have no flow (LangChain's `BaseCache`).
+
+        With an `id` the hit is remembered, so that `reject(id)` finds it.
+        """
+        place, look = self.place(request), None
+        found = self._use(lambda: self.store.get(place.key, now_seconds))
+        if found is None:
+            look = self.look(place, now_seconds)
+            near = None if look is None else look.verdict.near
+            found = self._use(lambda: cast("NearAnswers", self.store).at_row(near.row, now_seconds)) if near is not None else None
+            if found is not None and self.meaning is not None:
+                self.meaning.served()
+        if found is not None and id:
+            self._remember(id, found, now_seconds, look)
         return found, look
 
     def look(self, place: Place, now_seconds: float) -> Look | None:
@@ -178,8 +189,7 @@ class Cache:
         found = self._use(lambda: self.store.get(place.key, ctx.clock()))
         if found is None:
             return None
-        ctx.note(self.name, "hit", f"the same request was answered {_ago(ctx.clock() - found.at_seconds)} ago")
-        return Reply(found.message, found.model, finish="stop", saved=found.usage)
+        return self._serve(found, ctx, f"the same request was answered {_ago(ctx.clock() - found.at_seconds)} ago")
 
     def _waited(self, place: Place, ctx: Context) -> Reply | None:
         """Single flight: the answer another thread was just waiting for."""
@@ -195,8 +205,7 @@ class Cache:
         audited = ctx.mode == "on" and _drawn(ctx.id) < self.meaning.audit_percent / 100
         if ctx.mode == "on" and not audited:
             self.meaning.served()
-            ctx.note(self.name, "hit", look.verdict.why)
-            return Reply(found.message, found.model, finish="stop", saved=found.usage)
+            return self._serve(found, ctx, look.verdict.why, look)
         ctx.note(self.name, "audited" if audited else "hit", look.verdict.why)
         reply = yield from rest(request)
         if not_worth_keeping(reply) is None:
@@ -208,6 +217,19 @@ class Cache:
             self.keep(request, reply, ctx.clock())
         return reply
 
+    def _serve(self, found: StoredAnswer, ctx: Context, why: str, look: Look | None = None) -> Reply:
+        ctx.note(self.name, "hit", why)
+        if ctx.mode == "on" and ctx.host != "explain":
+            self._remember(ctx.id, found, ctx.clock(), look)
+        return Reply(found.message, found.model, finish="stop", saved=found.usage)
+
+    def _remember(self, name: str, found: StoredAnswer, now_seconds: float, look: Look | None) -> None:
+        """Write down who was served what; that it could not be written costs nobody the answer."""
+        try:
+            self._use(lambda: cast("NearAnswers", self.store).note_served(_served(name, found, now_seconds, look)))
+        except FrugalError as error:
+            _log.warning("A hit was served and not remembered: %s", error)
+
     def _keep(self, request: Request, reply: Reply, ctx: Context, look: Look | None) -> None:
         refusal = self.keep(request, reply, ctx.clock(), look)
         why = "" if look is None else f"; {look.verdict.why}"
@@ -215,39 +237,19 @@ class Cache:
 
     def _put(self, place: Place, reply: Reply, now_seconds: float, until_seconds: float, look: Look | None) -> str:
         """Write the row, with its vector when the question can be searched by meaning."""
-        answer = StoredAnswer(place.key, dict(reply.message), reply.model, reply.usage, now_seconds, until_seconds, place.owner)
-        meaning, question = self.meaning, place.question
-        if meaning is None or question is None or not meaning.readable(question):
-            self.store.put(answer)
-            return ""
-        store = cast("NearAnswers", self.store)
-        if look is None:
-            look = meaning.look(store, place.partition, question, now_seconds)
-            learned = False
-        else:
-            learned = True
-        if look is None:
-            self.store.put(answer)
-            return ""
-        group = meaning.group(store, look.neighbours, reply.text, now_seconds)
-        if learned:
-            meaning.missed(look, group)
-        self.store.put(
-            StoredAnswer(
-                place.key,
-                answer.message,
-                reply.model,
-                reply.usage,
-                now_seconds,
-                until_seconds,
-                place.owner,
-                place.partition,
-                question,
-                group,
-                meaning.embeddings.fingerprint,
-                look.vector,
-            )
+        answer = StoredAnswer(
+            place.key, dict(reply.message), reply.model, reply.usage, now_seconds, until_seconds, place.owner, labels=place.labels
         )
+        meaning, question, store = self.meaning, place.question, cast("NearAnswers", self.store)
+        if meaning is not None and question is not None and meaning.readable(question):
+            known = look or meaning.look(store, place.partition, question, now_seconds)
+            if known is not None:
+                group = meaning.group(store, known.neighbours, reply.text, now_seconds)
+                if look is not None:
+                    meaning.missed(look, group)
+                found = {"partition": place.partition, "question": question, "group": group, "vector": known.vector}
+                answer = replace(answer, embedder=meaning.embeddings.fingerprint, **found)
+        self.store.put(answer)
         return ""
 
     def _use(self, use: Callable[[], _Result]) -> _Result | None:
@@ -280,32 +282,6 @@ class Cache:
         return text_of(last) or None
 
 
-def canonical_question(text: str) -> str:
-    """One form for questions that differ only in case, spaces, greeting, politeness and end marks.
-
-    Long texts, code, quotations, markup and addresses are returned as they are.
-
-    >>> canonical_question("Hi there,  do you ship to Norway? Thanks!") == canonical_question("do you ship to norway")
-    True
-    >>> canonical_question("Do you ship to us") == canonical_question("Do you ship to US")
-    False
-    """
-    if len(text) > _LONGEST_FOLDED_CHARS or _LITERAL.search(text):
-        return text
-    plain = " ".join(unicodedata.normalize("NFC", text).replace("\u2019", "'").split())
-    folded = " ".join(_fold(index, word) for index, word in enumerate(plain.split(" "))).strip(_EDGE_MARKS)
-    folded = _LEADING.sub("", _GREETING.sub("", folded))
-    kept = _TRAILING.sub("", folded).strip(_EDGE_MARKS)
-    return "\u2248" + kept if kept else text
-
-
-def _fold(index: int, word: str) -> str:
-    bare = word.strip(_EDGE_MARKS)
-    low = bare.casefold()
-    keeps = (low in _CAPITALS_MATTER and bare.isupper()) or (low in _NAMES_TOO and index > 0 and bare != low)
-    return word if keeps else word.casefold()
-
-
 def not_worth_keeping(reply: Reply) -> str | None:
     """Why an answer must not be served to the next caller, or None."""
     if reply.finish != "stop":
@@ -315,6 +291,19 @@ def not_worth_keeping(reply: Reply) -> str | None:
     if reply.message.get("refusal") or not reply.text.strip():
         return "not kept: a refusal or empty"
     return "not kept: several choices" if reply.others else None
+
+
+def _served(name: str, found: StoredAnswer, now_seconds: float, look: Look | None) -> Served:
+    if look is None or look.verdict.near is None:
+        return Served(name, found.key, now_seconds, found.owner)
+    sure = look.verdict.probability
+    cosine = round(look.verdict.near.cosine, 4)
+    return Served(name, found.key, now_seconds, found.owner, look.question, cosine, None if sure is None else degree(sure))
+
+
+def _labels(request: Request) -> Mapping[str, str]:
+    named = {name: request.tags[name] for name in _LABELS if request.tags.get(name)}
+    return {**named, "session": request.session} if request.session else named
 
 
 def _without_text(message: Message) -> Mapping[str, Any]:

@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 
 from frugal_plugins.answers import AnswerFile, AnswerStore, MemoryAnswers
 from frugal_plugins.errors import FrugalError
+from frugal_plugins.meaning.canonical import canonical_question
 from frugal_plugins.request import Reply, Request
-from frugal_plugins.techniques.cache import Cache, canonical_question
+from frugal_plugins.techniques.cache import Cache
 from tests.support import FakeModel, ask_for, reply_with, send
 
 

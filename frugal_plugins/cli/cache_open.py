@@ -1,0 +1,71 @@
+"""Which store a `frugal cache` command means, opened so that a wrong name is said and nothing is made by looking."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from frugal_plugins.answers import AnswerFile, NearAnswers, PostgresAnswers
+from frugal_plugins.errors import FrugalError, InputError
+from frugal_plugins.recipe.recipe import Recipe
+from frugal_plugins.techniques.cache import Cache
+
+_ADDRESSES: Final = ("postgresql://", "postgres://")
+_ANY_NUMBER: Final = 10_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """A store, its name, and the recipe's cache on top of it where a recipe was named."""
+
+    name: str
+    store: NearAnswers
+    cache: Cache | None = None
+
+    @property
+    def embedder(self) -> str:
+        """The fingerprint of the recipe's embedding model, where it is open already; "" otherwise."""
+        return self.cache.meaning.embeddings.fingerprint if self.cache is not None and self.cache.meaning is not None else ""
+
+    def answered(self) -> None:
+        """Raises FrugalError when the store is a PostgreSQL that did not answer."""
+        if isinstance(self.store, PostgresAnswers) and self.store.unavailable:
+            raise FrugalError("PostgreSQL did not answer; check the address, the server and the vector extension, and try again.")
+
+
+def open_store(recipe: str | None, store: str | None, *, made: bool = False) -> Opened:
+    """Open what was named. With `made`, a file that is not there yet is made; otherwise that is an error."""
+    if store is not None:
+        return Opened(_shown(store), _store(store, made=made))
+    if recipe is None:
+        raise InputError("name the store: --recipe RECIPE (or set FRUGAL_RECIPE), or --store FILE")
+    loaded, cache = recipe_with_cache(recipe)
+    path = loaded.settings.cache.path if loaded.settings.cache is not None else None
+    if path is None:
+        raise InputError(f"recipe {loaded.name} keeps its answers in memory, where no other program sees them; set cache.path to a file")
+    kept = _store(path, made=made)
+    cache.store = kept
+    return Opened(_shown(path), kept, cache)
+
+
+def recipe_with_cache(name: str) -> tuple[Recipe, Cache]:
+    """A recipe and its cache; a cache that is off, or in shadow, counts too."""
+    loaded = Recipe.load(name)
+    cache = next((step for step, _ in loaded.steps if isinstance(step, Cache)), None)
+    if cache is None:
+        raise InputError(f"recipe {loaded.name} has no cache that is on or in shadow; add a 'cache:' section with a path to it")
+    return loaded, cache
+
+
+def _store(path: str, *, made: bool) -> NearAnswers:
+    if path.startswith(_ADDRESSES):
+        return PostgresAnswers(path)
+    if not made and not Path(path).is_file():
+        raise InputError(f"{path} is not there; it is made with the first stored answer. Check cache.path and the folder you are in")
+    return AnswerFile(path, max_entries=_ANY_NUMBER)
+
+
+def _shown(path: str) -> str:
+    """A name for messages: an address without its user and password."""
+    return path.partition("://")[0] + "://…" + path.rpartition("@")[2] if path.startswith(_ADDRESSES) else path
