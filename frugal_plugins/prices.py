@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields, replace
 from decimal import Decimal
 from functools import lru_cache
 from importlib.metadata import version
@@ -37,6 +37,10 @@ _PROVIDERS: Final = {
     "vertex_ai": "google",
     "xai": "x-ai",
 }
+
+
+_HALF_IN_A_BATCH: Final = frozenset({"text-embedding-3-small", "text-embedding-3-large"})
+"""Models whose batch price OpenAI lists and genai-prices does not have yet (developers.openai.com/api/docs/pricing, read 2026-11-22)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,8 +154,8 @@ def provider_of(model: str) -> str | None:
     prefix, slash, _ = model.partition("/")
     if slash:
         return prefix
-    families = (("claude", "anthropic"), ("gpt-", "openai"), ("chatgpt", "openai"), ("o1", "openai"), ("o3", "openai"), ("o4", "openai"))
-    return next((provider for family, provider in families if model.startswith(family)), "gemini" if model.startswith("gemini") else None)
+    families = {"claude": "anthropic", **dict.fromkeys(("gpt-", "chatgpt", "o1", "o3", "o4", "text-embedding-"), "openai"), "gemini": "gemini"}
+    return next((provider for family, provider in families.items() if model.startswith(family)), None)
 
 
 def _lane_context(info: Any, lane: Lane) -> dict[str, str] | None:
@@ -161,6 +165,11 @@ def _lane_context(info: Any, lane: Lane) -> dict[str, str] | None:
             if variant.when.get(key) == lane:
                 return {key: lane}
     return None
+
+
+def _half(rates: Rates) -> Rates:
+    prices = {one.name: getattr(rates, one.name) / 2 for one in fields(Rates) if one.name.endswith("_usd")}
+    return replace(rates, **prices, source="OpenAI's price list, read 2026-11-22: half in a batch")
 
 
 @lru_cache(maxsize=4096)
@@ -179,7 +188,8 @@ def _listed(model: str, lane: Lane, hour: dt.datetime, input_tokens: int) -> Rat
         return None
     context = None if lane == "standard" else _lane_context(info, lane)
     if lane != "standard" and context is None:
-        return None
+        halved = lane == "batch" and info.id in _HALF_IN_A_BATCH and _listed(model, "standard", hour, input_tokens)
+        return _half(halved) if halved else None
     price = info.get_prices(hour, context)
     limits: list[int] = []
 

@@ -13,7 +13,7 @@ from frugal_plugins.usage import Usage
 
 Message = Mapping[str, Any]
 NO_USAGE: Final = Usage()
-Endpoint = Literal["chat", "messages", "responses"]
+Endpoint = Literal["chat", "messages", "responses", "embeddings"]
 Lane = Literal["standard", "batch", "flex", "priority"]
 
 
@@ -23,7 +23,7 @@ class Request:
 
     Attributes:
         model: as the caller named it (`gpt-4o`, `anthropic/claude-haiku-4-5`, or the recipe's own name).
-        messages: the conversation in the endpoint's own shape, never copied or edited in place.
+        messages: the conversation in the endpoint's own shape, never copied or edited in place; empty for embeddings.
         params: every other field of the body (tools, temperature, response_format, ...), untouched.
         tags: what the caller said in `metadata.frugal` (`task`, `tenant`, `team`, ...).
         scope: who may share a stored answer (tenant, key, recipe); part of every cache key.

@@ -7,8 +7,9 @@ jobs.run(job)                 # submits, waits, harvests; call it again after an
 for result in jobs.results(job): ...
 """
 
-from frugal_plugins.batch.jobs import BatchJobs, JobStatus, RowResult
+from frugal_plugins.batch.jobs import BatchJobs
+from frugal_plugins.batch.reading import JobStatus, RowResult
+from frugal_plugins.batch.rows import NewRow
 from frugal_plugins.batch.settings import BatchSettings
-from frugal_plugins.batch.store import NewRow
 
 __all__ = ["BatchJobs", "BatchSettings", "JobStatus", "NewRow", "RowResult"]

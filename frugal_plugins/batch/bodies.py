@@ -14,21 +14,31 @@ from frugal_plugins.usage import from_openai
 
 _NOT_SENT: Final = frozenset({"stream", "stream_options", "service_tier"})
 _LANES: Final[Mapping[Any, Lane]] = {"flex": "flex", "priority": "priority", "batch": "batch"}
+_MOST_INPUTS: Final = 2048
+"""Texts OpenAI takes in one embeddings request."""
 
 Body = dict[str, Any]
 
 
 class Wording:
-    """How calls are put into words: OpenAI's chat completions and Anthropic's messages.
+    """How calls are put into words: OpenAI's chat completions, responses and embeddings, and Anthropic's messages.
 
     A host with words of its own (LangChain) replaces `body` and `reply`.
     """
 
     def body(self, _row: int, request: Request, /) -> Body:
         """The provider's body of a call. Raises InputError where it has no counterpart for something."""
-        if provider_of(request.model) == "anthropic":
-            return anthropic_body(request)
         params = {name: value for name, value in request.params.items() if name not in _NOT_SENT and value is not None}
+        if request.endpoint == "embeddings":
+            return _embeddings_body(request, params)
+        if request.endpoint == "responses":
+            if params.get("background"):
+                raise InputError("'background' does not go into a batch, which is in the background anyway; take it out")
+            return {"model": bare_name(request.model), "input": [dict(item) for item in request.messages], **params}
+        if provider_of(request.model) == "anthropic":
+            if request.endpoint == "messages":
+                return {"model": bare_name(request.model), "messages": [dict(message) for message in request.messages], **params}
+            return anthropic_body(request)
         if always_thinks(request.model) and "max_tokens" in params:
             params.setdefault("max_completion_tokens", params.pop("max_tokens"))
         return {"model": bare_name(request.model), "messages": [dict(message) for message in request.messages], **params}
@@ -44,17 +54,58 @@ class Wording:
 
 
 def openai_reply(body: Mapping[str, Any]) -> Reply:
-    """A chat completion as a Reply."""
-    first, *rest = [_message(choice["message"]) for choice in body["choices"]]
+    """A chat completion, a response or embeddings as a Reply."""
+    if body.get("object") == "response":
+        return _response_reply(body)
+    if "choices" not in body and isinstance(body["data"], list):
+        return _embeddings_reply(body)
+    choices = body["choices"]
     return Reply(
-        message=first,
+        message=_message(choices[0]["message"]),
         model=str(body["model"]),
         usage=from_openai(body["usage"]),
-        finish=str(body["choices"][0].get("finish_reason") or ""),
+        finish=str(choices[0].get("finish_reason") or ""),
         raw=body,
-        others=tuple(rest),
+        others=tuple(_message(choice["message"]) for choice in choices[1:]),
         id=body.get("id"),
     )
+
+
+def _embeddings_body(request: Request, params: Body) -> Body:
+    """Vectors come as base64, a quarter of the size of numbers; whoever reads the results gets what they asked for."""
+    given = params.get("input")
+    texts = given if isinstance(given, list) else [given]
+    if not given or any(text in ("", [], None) for text in texts):
+        raise InputError("'input' has an empty text, which no provider embeds; take it out")
+    if isinstance(given, list) and not isinstance(given[0], int) and len(given) > _MOST_INPUTS:
+        raise InputError(f"'input' has {len(given):,} texts, and one request may have {_MOST_INPUTS:,}; split the row")
+    return {"model": bare_name(request.model), **params, "encoding_format": "base64"}
+
+
+def _embeddings_reply(body: Mapping[str, Any]) -> Reply:
+    """Vectors stay in the raw answer: a message has no place for them."""
+    if not body["data"] or any(not one["embedding"] for one in body["data"]):
+        raise ValueError("a vector is missing")
+    return Reply({"role": "assistant", "content": None}, str(body["model"]), from_openai(body["usage"]), "stop", body)
+
+
+def _response_reply(body: Mapping[str, Any]) -> Reply:
+    texts = [
+        part["text"] for item in body["output"] if item["type"] == "message" for part in item["content"] if part["type"] == "output_text"
+    ]
+    message: dict[str, Any] = {"role": "assistant", "content": "".join(texts) if texts else None}
+    calls = [
+        {"id": item["call_id"], "type": "function", "function": {"name": item["name"], "arguments": item["arguments"]}}
+        for item in body["output"]
+        if item["type"] == "function_call"
+    ]
+    if body.get("status") not in ("completed", "incomplete"):
+        raise ValueError(f"the response is {body.get('status')}")
+    why = (body.get("incomplete_details") or {}).get("reason")
+    finish = "length" if why == "max_output_tokens" else why or ("tool_calls" if calls else "stop")
+    if calls:
+        message["tool_calls"] = calls
+    return Reply(message, str(body["model"]), from_openai(body["usage"]), str(finish), body, id=body.get("id"))
 
 
 def _message(said: Mapping[str, Any]) -> dict[str, Any]:

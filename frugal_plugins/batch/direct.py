@@ -6,12 +6,14 @@ import json
 import os
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from typing import Any, Final
 
-from frugal_plugins.batch.desk import BATCHED, Desk
+from frugal_plugins.batch.desk import Desk
 from frugal_plugins.batch.harvest import give_back, wake
 from frugal_plugins.batch.http import NoAnswer, Refusal
-from frugal_plugins.batch.store import reply_text
+from frugal_plugins.batch.places import BATCHED, PATHS
+from frugal_plugins.batch.rows import reply_text, to_json
 from frugal_plugins.errors import FrugalError, InputError
 from frugal_plugins.ledger.rows import pico
 from frugal_plugins.request import Lane, Reply
@@ -19,7 +21,24 @@ from frugal_plugins.usage import Usage
 
 Call = Mapping[str, Any]
 
-_PATHS: Final = {"openai": "chat/completions", "anthropic": "messages"}
+_ANSWERED: Final = (
+    "UPDATE calls SET state = 'answered', reply = ?, raw = ?, picousd = ?, took_seconds = ?, lane = ?, body = NULL "
+    "WHERE job = ? AND row = ? AND n = ?"
+)
+_DEARER: Final = (
+    "UPDATE calls SET state = 'planned', lane = 'standard', error = ?, worst_picousd = worst_picousd * 2, attempts = attempts - 1 "
+    "WHERE job = ? AND row = ? AND n = ?"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Came:
+    """What came of one call: a reply, or why there is none, whether asking again can help, and how long it took."""
+
+    reply: Reply | None = None
+    error: str = ""
+    again: bool = False
+    seconds: float = 0.0
 
 
 def send_direct(desk: Desk) -> int:
@@ -32,31 +51,35 @@ def send_direct(desk: Desk) -> int:
     if not calls:
         return 0
     with desk.store.writing() as db:
-        for call in calls:
-            db.execute(
-                "UPDATE calls SET state = 'sent', attempts = attempts + 1 WHERE job = ? AND row = ? AND n = ?",
-                (desk.job, call["row"], call["n"]),
-            )
+        db.executemany(
+            "UPDATE calls SET state = 'sent', attempts = attempts + 1 WHERE job = ? AND row = ? AND n = ?",
+            [(desk.job, call["row"], call["n"]) for call in calls],
+        )
     desk.persisted("sending")
     for provider in {call["provider"] for call in calls} & set(BATCHED):
         desk.line(provider)  # made here: the threads share it
     with ThreadPoolExecutor(desk.settings.concurrency) as pool:
         came = list(pool.map(lambda call: _ask(desk, call), calls))
     with desk.store.writing() as db:
-        for call, (reply, error, again) in zip(calls, came, strict=True):
-            place = (call["row"], call["n"])
-            if reply is None:
-                give_back(desk, db, place, call["attempts"] + 1, error, again=again)
-                continue
-            usd = pico(desk.usd(call["model"], reply.usage, reply.lane))
-            raw = json.dumps(reply.raw, ensure_ascii=False, separators=(",", ":")) if isinstance(reply.raw, dict) else None
-            db.execute(
-                "UPDATE calls SET state = 'answered', reply = ?, raw = ?, picousd = ?, body = NULL WHERE job = ? AND row = ? AND n = ?",
-                (reply_text(reply), raw, usd, desk.job, *place),
-            )
-            wake(desk, db, place)
+        for call, one in zip(calls, came, strict=True):
+            _take(desk, db, call, one)
     desk.persisted("sent")
     return len(calls)
+
+
+def _take(desk: Desk, db: Any, call: Call, came: Came) -> None:
+    """Write an answer down; a call that flex had no room for goes to real time, where the recipe allows that."""
+    place, reply = (call["row"], call["n"]), came.reply
+    if reply is None:
+        if came.again and call["lane"] == "flex" and desk.settings.deadline_lane == "realtime":
+            db.execute(_DEARER, (came.error, desk.job, *place))
+            return
+        give_back(desk, db, place, call["attempts"] + 1, came.error, again=came.again)
+        return
+    usd = pico(desk.usd(call["model"], reply.usage, reply.lane))
+    raw = to_json(reply.raw) if isinstance(reply.raw, dict) else None
+    db.execute(_ANSWERED, (reply_text(reply), raw, usd, came.seconds, reply.lane, desk.job, *place))
+    wake(desk, db, [place])
 
 
 def go_direct(desk: Desk) -> int:
@@ -71,11 +94,13 @@ def go_direct(desk: Desk) -> int:
             continue
         lane = "flex" if flex else "standard"
         factor = 1 if flex else 2  # a batch costs half
+        most = desk.settings.max_attempts - 1
         with desk.store.writing() as db:
             changed += db.execute(
-                "UPDATE calls SET lane = ?, batch = NULL, worst_picousd = worst_picousd * ?, attempts = min(attempts, ?) "
+                "UPDATE calls SET lane = ?, batch = NULL, place = NULL, marked_tokens = 0, worst_picousd = worst_picousd * ?, "
+                "attempts = CASE WHEN attempts > ? THEN ? ELSE attempts END "
                 "WHERE job = ? AND model = ? AND state = 'planned' AND lane = 'batch'",
-                (lane, factor, desk.settings.max_attempts - 1, desk.job, model),
+                (lane, factor, most, most, desk.job, model),
             ).rowcount
     if changed:
         desk.persisted("direct")
@@ -84,8 +109,11 @@ def go_direct(desk: Desk) -> int:
 
 def give_up_late(desk: Desk) -> None:
     """The deadline has passed: what is still only planned ends as an error."""
+    planned = desk.store.all("SELECT row, n FROM calls WHERE job = ? AND state = 'planned'", desk.job)
+    if not planned:
+        return
     with desk.store.writing() as db:
-        for call in desk.store.all("SELECT row, n FROM calls WHERE job = ? AND state = 'planned'", desk.job):
+        for call in planned:
             words = "the deadline passed before there was an answer; allow a deadline_lane, more hours or more dollars"
             give_back(desk, db, (call["row"], call["n"]), 0, words, again=False)
     desk.persisted("late")
@@ -93,37 +121,40 @@ def give_up_late(desk: Desk) -> None:
 
 def resume_direct(desk: Desk) -> int:
     """Calls that were in flight when the process ended: perhaps paid, without an answer, so they are asked again."""
+    if not desk.store.count("SELECT count(*) FROM calls WHERE job = ? AND state = 'sent'", desk.job):
+        return 0
     with desk.store.writing() as db:
-        return db.execute("UPDATE calls SET state = 'planned' WHERE job = ? AND state = 'sent'", (desk.job,)).rowcount
+        return int(db.execute("UPDATE calls SET state = 'planned' WHERE job = ? AND state = 'sent'", (desk.job,)).rowcount)
 
 
 def _within_limit(desk: Desk, calls: list[Call]) -> list[Call]:
-    held, fitting = desk.held_pico(), []
+    purse, fitting = desk.purse(), []
     for call in calls:
-        if not desk.fits(call["worst_picousd"], held):
+        if not purse.takes(call["worst_picousd"]):
             break
-        held += call["worst_picousd"] or 0
         fitting.append(call)
     return fitting
 
 
-def _ask(desk: Desk, call: Call) -> tuple[Reply | None, str, bool]:
+def _ask(desk: Desk, call: Call) -> Came:
     """One call: its reply, or why there is none and whether asking again can help."""
     body = json.loads(call["body"])
+    began = desk.clock()
     try:
         if call["provider"] not in BATCHED:
-            return _through_litellm(body, call["model"]), "", False
+            return Came(_through_litellm(body, call["model"]), seconds=desk.clock() - began)
         if call["lane"] == "flex":
             body["service_tier"] = "flex"
-        said = desk.line(call["provider"]).ask("POST", _PATHS[call["provider"]], json=body)
+        path = "messages" if call["provider"] == "anthropic" else PATHS[call["endpoint"]].removeprefix("/v1/")
+        said = desk.line(call["provider"]).ask("POST", path, json=body)
         lane: Lane = "standard"
-        return desk.wording.reply(call["row"], call["model"], said, lane), "", False
+        return Came(desk.wording.reply(call["row"], call["model"], said, lane), seconds=desk.clock() - began)
     except Refusal as error:
-        return None, str(error), error.again
+        return Came(error=str(error), again=error.again)
     except (NoAnswer, InputError) as error:
-        return None, str(error), True
+        return Came(error=str(error), again=True)
     except FrugalError as error:
-        return None, str(error), False
+        return Came(error=str(error))
 
 
 def _through_litellm(body: dict[str, Any], model: str) -> Reply:

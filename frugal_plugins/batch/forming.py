@@ -1,122 +1,126 @@
-"""From planned calls to batches: split by provider, model, rows, bytes and tokens, and never beyond the dollar limit."""
+"""From planned calls to batches: split by provider, model, endpoint, rows, bytes, texts and tokens, never beyond the dollar limit."""
 
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from frugal_plugins.batch.desk import Desk
+from frugal_plugins.batch.desk import Desk, Purse
+from frugal_plugins.batch.sharing import Marks, group_fronts, marks_for
 
-_ID_BYTES: Final = 120
+_ID_BYTES: Final = 180
 """What a custom id and the frame of a line add to a body."""
 _TAKE: Final = 2000
+_BATCH: Final = (
+    "INSERT INTO batches (job, tag, provider, model, endpoint, state, rows, tokens, intent_at, not_before) "
+    "VALUES (?, ?, ?, ?, ?, 'intended', ?, ?, ?, ?) RETURNING id"
+)
+
+Group = Mapping[str, Any]
+Place = tuple[int, int]
 
 
 @dataclass(slots=True)
 class _Load:
-    """A batch being filled."""
+    """A batch being filled: its calls with the tokens of their marked front and what the mark may cost, in picodollars."""
 
-    calls: list[tuple[int, int]] = field(default_factory=list)
+    calls: list[tuple[Place, int, int]] = field(default_factory=list)
     bytes: int = 0
     tokens: int = 0
-    worst: int = 0
+    inputs: int = 0
 
 
 def form_batches(desk: Desk) -> bool:
     """Write down which calls go into which batch, before anything is sent. Returns whether some were held back by the dollar limit."""
     held_back = False
     groups = desk.store.all(
-        "SELECT DISTINCT provider, model FROM calls WHERE job = ? AND state = 'planned' AND lane = 'batch' ORDER BY 1, 2", desk.job
+        "SELECT DISTINCT provider, model, endpoint FROM calls WHERE job = ? AND state = 'planned' AND lane = 'batch' ORDER BY 1, 2, 3",
+        desk.job,
     )
+    purse = desk.purse() if groups else Purse(None)
     for group in groups:
-        held = desk.held_pico()
-        for load, fits in _loads(desk, group, held):
+        if desk.settings.share_fronts:
+            group_fronts(desk, group)
+        for load, fits in _loads(desk, group, purse, marks_for(desk, group)):
             if load.calls:
                 _write(desk, group, load)
             held_back = held_back or not fits
     return held_back
 
 
-def _loads(desk: Desk, group: Mapping[str, Any], held: int) -> Iterator[tuple[_Load, bool]]:
+def _loads(desk: Desk, group: Group, purse: Purse, marks: Marks) -> Iterator[tuple[_Load, bool]]:
     """Batches as full as they may be; the last one ends where the money does."""
-    lane, settings = desk.lane(group["provider"]), desk.settings
+    lane, settings = desk.lane(group["provider"], group["endpoint"]), desk.settings
     most_rows, most_bytes = min(settings.most_rows, lane.most_rows), min(settings.most_bytes, lane.most_bytes)
-    load, promised = _Load(), held
+    load = _Load()
     for call in _planned(desk, group):
+        mark = marks.of(call)
+        if mark is None:  # the first of its kind is on its way; this one waits for the cache that it fills
+            continue
         size = call["bytes"] + _ID_BYTES
         tokens_full = settings.most_enqueued_tokens is not None and load.tokens + call["tokens"] > settings.most_enqueued_tokens
-        if load.calls and (len(load.calls) >= most_rows or load.bytes + size > most_bytes or tokens_full):
+        inputs_full = load.inputs + call["inputs"] > lane.most_inputs
+        if load.calls and (len(load.calls) >= most_rows or load.bytes + size > most_bytes or tokens_full or inputs_full):
             yield load, True
             load = _Load()
-        if not desk.fits(None if call["worst_picousd"] is None else call["worst_picousd"], promised):
+        worst = None if call["worst_picousd"] is None else call["worst_picousd"] + mark.worst_pico
+        if not purse.takes(worst):
             yield load, False
             return
-        promised += call["worst_picousd"] or 0
-        load.calls.append((call["row"], call["n"]))
+        load.calls.append(((call["row"], call["n"]), mark.tokens, mark.worst_pico))
         load.bytes += size
         load.tokens += call["tokens"]
+        load.inputs += call["inputs"]
     yield load, True
 
 
-def _planned(desk: Desk, group: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
-    """The planned calls of a group in the order of their rows, a few thousand at a time."""
-    after = (-1, -1)
+def _planned(desk: Desk, group: Group) -> Iterator[Mapping[str, Any]]:
+    """The planned calls of a group, those with a common front side by side, else in the order of their rows; a few thousand at a time."""
+    after: tuple[Any, ...] = ("", -1, -1)
     while True:
         calls = desk.store.all(
-            "SELECT row, n, bytes, tokens, worst_picousd FROM calls WHERE job = ? AND state = 'planned' AND lane = 'batch' "
-            "AND provider = ? AND model = ? AND (row, n) > (?, ?) ORDER BY row, n LIMIT ?",
-            desk.job, group["provider"], group["model"], *after, _TAKE,
+            "SELECT row, n, bytes, tokens, inputs, worst_picousd, mark, front, front_tokens, head_tokens FROM calls "
+            "WHERE job = ? AND state = 'planned' AND lane = 'batch' AND provider = ? AND model = ? AND endpoint = ? "
+            "AND (coalesce(mark, ''), row, n) > (?, ?, ?) ORDER BY coalesce(mark, ''), row, n LIMIT ?",
+            desk.job, group["provider"], group["model"], group["endpoint"], *after, _TAKE,
         )  # fmt: skip
         yield from calls
         if len(calls) < _TAKE:
             return
-        after = (calls[-1]["row"], calls[-1]["n"])
+        after = (calls[-1]["mark"] or "", calls[-1]["row"], calls[-1]["n"])
 
 
-def _write(desk: Desk, group: Mapping[str, Any], load: _Load, not_before: float = 0.0) -> None:
+def _write(desk: Desk, group: Group, load: _Load) -> None:
     with desk.store.writing() as db:
-        values = (desk.job, new_tag(), group["provider"], group["model"], len(load.calls), load.tokens, desk.clock(), not_before)
-        batch = db.execute(
-            "INSERT INTO batches (job, tag, provider, model, state, rows, tokens, intent_at, not_before) "
-            "VALUES (?, ?, ?, ?, 'intended', ?, ?, ?, ?)",
-            values,
-        ).lastrowid
+        batch = _new_batch(desk, db, group, len(load.calls), load.tokens, 0.0)
         db.executemany(
-            "UPDATE calls SET state = 'batched', batch = ?, attempts = attempts + 1 WHERE job = ? AND row = ? AND n = ?",
-            [(batch, desk.job, *place) for place in load.calls],
+            "UPDATE calls SET state = 'batched', batch = ?, place = ?, marked_tokens = ?, worst_picousd = worst_picousd + ?, "
+            "attempts = attempts + 1 WHERE job = ? AND row = ? AND n = ?",
+            [(batch, number, tokens, more, desk.job, *place) for number, (place, tokens, more) in enumerate(load.calls)],
         )
     desk.persisted("intended")
 
 
+def _new_batch(desk: Desk, db: Any, group: Group, rows: int, tokens: int, not_before: float) -> int:
+    values = (desk.job, new_tag(), group["provider"], group["model"], group["endpoint"], rows, tokens, desk.clock(), not_before)
+    return int(db.execute(_BATCH, values).fetchone()[0])
+
+
 def halve(desk: Desk, batch: Mapping[str, Any], not_before: float) -> None:
     """A batch that was more than the provider lets wait at once: two of half the size, handed in later."""
-    calls = desk.store.all("SELECT row, n, bytes, tokens FROM calls WHERE batch = ? ORDER BY row, n", batch["id"])
+    calls = desk.store.all("SELECT row, n, tokens FROM calls WHERE batch = ? ORDER BY place, row, n", batch["id"])
     middle = max(1, (len(calls) + 1) // 2)
+    parts: Sequence[Sequence[Mapping[str, Any]]] = (calls[:middle], calls[middle:])
     with desk.store.writing() as db:
         db.execute("UPDATE batches SET state = 'refused', why = 'more tokens than may be enqueued' WHERE id = ?", (batch["id"],))
-        for part in (calls[:middle], calls[middle:]):
-            if not part:
-                continue
-            values = (
-                desk.job,
-                new_tag(),
-                batch["provider"],
-                batch["model"],
-                len(part),
-                sum(c["tokens"] for c in part),
-                desk.clock(),
-                not_before,
-            )
-            made = db.execute(
-                "INSERT INTO batches (job, tag, provider, model, state, rows, tokens, intent_at, not_before) "
-                "VALUES (?, ?, ?, ?, 'intended', ?, ?, ?, ?)",
-                values,
-            ).lastrowid
-            db.executemany(
-                "UPDATE calls SET batch = ? WHERE job = ? AND row = ? AND n = ?", [(made, desk.job, c["row"], c["n"]) for c in part]
-            )
+        for part in parts:
+            if part:
+                made = _new_batch(desk, db, batch, len(part), sum(call["tokens"] for call in part), not_before)
+                db.executemany(
+                    "UPDATE calls SET batch = ? WHERE job = ? AND row = ? AND n = ?", [(made, desk.job, c["row"], c["n"]) for c in part]
+                )
     desk.persisted("halved")
 
 

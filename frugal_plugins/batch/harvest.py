@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import dataclass, field, fields
 from typing import Any, Final
 
 from frugal_plugins.batch.desk import Desk
 from frugal_plugins.batch.lanes import Lane, Result, Shown
-from frugal_plugins.batch.store import reply_text
+from frugal_plugins.batch.rows import reply_text, to_json, usage_json
 from frugal_plugins.errors import InputError
 from frugal_plugins.ledger.rows import pico
 from frugal_plugins.request import Reply
 from frugal_plugins.usage import Usage, from_openai
 
 _CHUNK: Final = 500
+_LOST: Final = "INSERT INTO lost (job, row, n, batch, usage, picousd, estimated) VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING"
 
 
 @dataclass(slots=True)
@@ -55,41 +55,56 @@ def harvest(desk: Desk, lane: Lane, batch: Mapping[str, Any], shown: Shown) -> T
 
 
 def _take(desk: Desk, batch: Mapping[str, Any], results: Sequence[Result], taken: Taken) -> None:
+    answers: list[tuple[Any, ...]] = []
+    places: list[tuple[int, int]] = []
+    rows = [place[0] for result in results if (place := _place(result.custom_id, batch["tag"])) is not None]
+    open_calls = {
+        place
+        for place, call in desk.store.calls_of(desk.job, rows, "row, n, batch, state").items()
+        if call["batch"] == batch["id"] and call["state"] == "batched"
+    }
+    for result in results:
+        place = _place(result.custom_id, batch["tag"])
+        if place is None:
+            taken.strange += 1
+            continue
+        if result.custom_id in taken.seen:
+            taken.repeated += 1
+            continue
+        reply = _reply(desk, batch, place[0], result, taken, place)
+        if reply is None:
+            continue
+        taken.seen.add(result.custom_id)
+        taken.usage = taken.usage + reply.usage
+        taken.answered += 1
+        if place not in open_calls:  # a harvest that was broken off had taken it already
+            continue
+        usd = desk.usd(batch["model"], reply.usage, "batch")
+        answers.append((reply_text(reply), to_json(result.body), pico(usd), desk.job, *place, batch["id"]))
+        places.append(place)
     with desk.store.writing() as db:
-        for result in results:
-            place = _place(result.custom_id, batch["tag"])
-            if place is None:
-                taken.strange += 1
-                continue
-            if result.custom_id in taken.seen:
-                taken.repeated += 1
-                continue
-            reply = _reply(desk, batch, place[0], result, taken, place)
-            if reply is None:
-                continue
-            taken.seen.add(result.custom_id)
-            taken.usage = taken.usage + reply.usage
-            taken.answered += 1
-            usd = desk.usd(batch["model"], reply.usage, "batch")
-            raw = json.dumps(result.body, ensure_ascii=False, separators=(",", ":"))
-            done = db.execute(
-                "UPDATE calls SET state = 'answered', reply = ?, raw = ?, picousd = ?, body = NULL "
-                "WHERE job = ? AND row = ? AND n = ? AND batch = ? AND state = 'batched'",
-                (reply_text(reply), raw, pico(usd), desk.job, *place, batch["id"]),
-            )
-            if done.rowcount:
-                wake(desk, db, place)
+        if answers:
+            db.executemany(_ANSWERED, answers)
+            wake(desk, db, places)
     desk.persisted("taken")
 
 
-def wake(desk: Desk, db: Any, place: tuple[int, int]) -> None:
-    """A call is over: its row, and the rows that share it, can go on."""
-    db.execute("UPDATE rows SET state = 'ready' WHERE job = ? AND n = ? AND state = 'waiting'", (desk.job, place[0]))
-    db.execute(
-        "UPDATE rows SET state = 'ready' WHERE job = ? AND state = 'waiting' AND n IN "
-        "(SELECT row FROM calls WHERE job = ? AND leader_row = ? AND leader_n = ?)",
-        (desk.job, desk.job, *place),
-    )
+_ANSWERED: Final = (
+    "UPDATE calls SET state = 'answered', reply = ?, raw = ?, picousd = ?, body = NULL "
+    "WHERE job = ? AND row = ? AND n = ? AND batch = ? AND state = 'batched'"
+)
+_READY: Final = "UPDATE rows SET state = 'ready' WHERE job = ? AND n = ? AND state = 'waiting'"
+_FOLLOWERS: Final = (
+    "UPDATE rows SET state = 'ready' WHERE job = ? AND state = 'waiting' AND n IN "
+    "(SELECT row FROM calls WHERE job = ? AND leader_row = ? AND leader_n = ?)"
+)
+
+
+def wake(desk: Desk, db: Any, places: Sequence[tuple[int, int]]) -> None:
+    """Calls are over: their rows, and the rows that share them, can go on."""
+    db.executemany(_READY, [(desk.job, row) for row, _ in places])
+    if desk.store.one("SELECT 1 AS x FROM calls WHERE job = ? AND leader_row IS NOT NULL LIMIT 1", desk.job) is not None:
+        db.executemany(_FOLLOWERS, [(desk.job, desk.job, *place) for place in places])
 
 
 def _reply(desk: Desk, batch: Mapping[str, Any], row: int, result: Result, taken: Taken, place: tuple[int, int]) -> Reply | None:
@@ -120,8 +135,8 @@ def _settle_rest(desk: Desk, batch: Mapping[str, Any], shown: Shown, taken: Take
     with desk.store.writing() as db:
         for call, usage in zip(missing, lost, strict=False):
             usd = pico(desk.usd(batch["model"], usage, "batch"))
-            values = (desk.job, call["row"], call["n"], batch["id"], json.dumps(asdict(usage)), usd, int(shown.usage is None))
-            db.execute("INSERT OR IGNORE INTO lost VALUES (?, ?, ?, ?, ?, ?, ?)", values)
+            values = (desk.job, call["row"], call["n"], batch["id"], to_json(usage_json(usage)), usd, int(shown.usage is None))
+            db.execute(_LOST, values)
         for call in left:
             place = (call["row"], call["n"])
             words, again = taken.errors.get(
@@ -143,7 +158,7 @@ def give_back(desk: Desk, db: Any, place: tuple[int, int], attempts: int, words:
     if again:
         words = f"{words}; asked {attempts} times, which is all max_attempts allows"
     db.execute("UPDATE calls SET state = 'failed', error = ?, body = NULL WHERE job = ? AND row = ? AND n = ?", (words, desk.job, *place))
-    wake(desk, db, place)
+    wake(desk, db, [place])
 
 
 def _lost_usage(shown: Shown, taken: Taken, missing: int) -> list[Usage]:

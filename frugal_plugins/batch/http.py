@@ -54,6 +54,13 @@ def account(provider: str, env: Mapping[str, str] | None = None) -> Account:
         headers = {"authorization": f"Bearer {key}"}
         if env.get("OPENAI_ORGANIZATION"):
             headers["openai-organization"] = env["OPENAI_ORGANIZATION"]
+    elif provider == "azure":
+        key = env.get("AZURE_API_KEY", "")
+        place = env.get("AZURE_API_BASE", "")
+        if key and not place:
+            raise NotReachable("AZURE_API_BASE is not set, and azure needs it (https://NAME.openai.azure.com). Set it and run again.")
+        url = place.rstrip("/").removesuffix("/openai/v1") + "/openai/v1"
+        headers = {"api-key": key}
     else:
         key = env.get("ANTHROPIC_API_KEY", "")
         url = env.get("ANTHROPIC_API_BASE") or env.get("ANTHROPIC_BASE_URL") or "https://api.anthropic.com"

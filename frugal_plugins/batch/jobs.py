@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import os
 import secrets
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from decimal import Decimal
-from pathlib import Path
-from typing import Any, Final
 
 from frugal_plugins.batch.bodies import Wording
 from frugal_plugins.batch.desk import Desk
@@ -19,66 +16,14 @@ from frugal_plugins.batch.direct import give_up_late, go_direct, resume_direct, 
 from frugal_plugins.batch.forming import form_batches
 from frugal_plugins.batch.http import NoAnswer, Refusal
 from frugal_plugins.batch.planning import Plan, plan_rows
+from frugal_plugins.batch.reading import JobStatus, RowResult, results_of, status_of
+from frugal_plugins.batch.rows import NewRow
 from frugal_plugins.batch.settings import BatchSettings
-from frugal_plugins.batch.store import JobStore, NewRow, reply_from
+from frugal_plugins.batch.store import JobStore
 from frugal_plugins.batch.submitting import advance_batch, open_batches, release
 from frugal_plugins.batch.waves import advance_rows
-from frugal_plugins.errors import FrugalError, InputError
-from frugal_plugins.ledger.rows import usd
+from frugal_plugins.errors import InputError
 from frugal_plugins.recipe.recipe import Recipe
-from frugal_plugins.request import Reply
-
-_READ: Final = 500
-
-
-@dataclass(frozen=True, slots=True)
-class RowResult:
-    """One row of the results, in the order the rows were given.
-
-    Attributes:
-        n: the row's place, from 0.
-        name: the caller's own id for it.
-        reply: the answer, or None.
-        error: why there is none, with what to do; None while the row is under way.
-        frugal: what the recipe did.
-    """
-
-    n: int
-    name: str | None
-    reply: Reply | None
-    error: str | None
-    frugal: Mapping[str, Any]
-
-
-@dataclass(frozen=True, slots=True)
-class JobStatus:
-    """How far a job is.
-
-    Attributes:
-        state: `open`, `done`, `held` (the dollar limit), or `cancelled`.
-        late_extra_usd: what the lanes that filled in before the deadline cost above the batch price.
-        lost_usd: what was paid for answers that never came.
-        usual_seconds: how long such batches have taken in this store; None where none has ended yet.
-    """
-
-    job: str
-    state: str
-    why: str | None
-    rows: int
-    done: int
-    failed: int
-    asked_once: int
-    spent_usd: Decimal
-    late_extra_usd: Decimal
-    lost_usd: Decimal
-    deadline_seconds: float
-    usual_seconds: float | None
-    batches: tuple[Mapping[str, Any], ...]
-
-    @property
-    def over(self) -> bool:
-        """Whether nothing more will happen by itself."""
-        return self.state != "open"
 
 
 class BatchJobs:
@@ -197,43 +142,18 @@ class BatchJobs:
 
     def status(self, job: str) -> JobStatus:
         """How far a job is."""
-        row, store = self.store.job(job), self.store
-        settings = BatchSettings.from_json(row["settings"])
-        count = store.count
-        usual = store.one(
-            "SELECT avg(ended_at - submitted_at) AS s FROM batches WHERE state = 'harvested' AND status IN ('completed', 'ended') "
-            "AND model IN (SELECT model FROM batches WHERE job = ?)",
-            job,
-        )
-        lost = count("SELECT sum(picousd) FROM lost WHERE job = ?", job)
-        names = "tag, provider, model, state, status, rows, provider_id, shown, why"
-        return JobStatus(
-            job=job,
-            state=row["state"],
-            why=row["why"],
-            rows=row["rows"],
-            done=count("SELECT count(*) FROM rows WHERE job = ? AND state = 'done'", job),
-            failed=count("SELECT count(*) FROM rows WHERE job = ? AND state = 'failed'", job),
-            asked_once=count("SELECT count(*) FROM calls WHERE job = ? AND state = 'same'", job),
-            spent_usd=usd(count("SELECT sum(picousd) FROM calls WHERE job = ?", job) + lost) or Decimal(0),
-            late_extra_usd=usd(count("SELECT sum(picousd) FROM calls WHERE job = ? AND lane = 'standard' AND state = 'answered'", job) // 2)
-            or Decimal(0),
-            lost_usd=usd(lost) or Decimal(0),
-            deadline_seconds=row["created"] + settings.window_hours * 3600,
-            usual_seconds=None if usual is None else usual["s"],
-            batches=tuple(store.all(f"SELECT {names} FROM batches WHERE job = ? ORDER BY id", job)),
-        )
+        return status_of(self.store, job, self.clock())
 
     def results(self, job: str) -> Iterator[RowResult]:
         """Every row in the order it was given, with its answer, its error, or neither while it is under way."""
-        self.store.job(job)
-        after = -1
-        while True:
-            rows = self.store.all("SELECT n, name, result, error FROM rows WHERE job = ? AND n > ? ORDER BY n LIMIT ?", job, after, _READ)
-            yield from (_row_result(row) for row in rows)
-            if len(rows) < _READ:
-                return
-            after = rows[-1]["n"]
+        return results_of(self.store, job)
+
+    def work(self, watch: Callable[[JobStatus], None] = lambda _status: None) -> list[JobStatus]:
+        """Run every open job of this recipe that nobody else works on, one after the other. Start as many workers as you like."""
+        done: list[JobStatus] = []
+        while (job := self.store.open_job(self.recipe.name)) is not None:
+            done.append(self.run(job, watch))
+        return done
 
     @contextmanager
     def _at(self, job: str) -> Iterator[Desk | None]:
@@ -241,7 +161,7 @@ class BatchJobs:
         row = self.store.job(job)
         if row["recipe"] != self.recipe.name:
             raise InputError(f"job '{job}' was made with the recipe '{row['recipe']}', not '{self.recipe.name}'; name that one")
-        with _alone(self.store.path):
+        with self.store.alone(job):
             settings = BatchSettings.from_json(row["settings"])
             desk = Desk(self.store, self.recipe, job, settings, row["created"], self.wording, self.clock, self.persisted)
             try:
@@ -292,11 +212,11 @@ def _stop_batches(desk: Desk) -> None:
             release(desk, batch, "handed in without an answer, and not found before the deadline; it may be paid without a result")
         elif batch["state"] == "submitted" and batch["status"] not in ("cancelling", "canceling"):
             try:
-                desk.lane(batch["provider"]).cancel(batch["provider_id"])
+                desk.lane(batch["provider"], batch["endpoint"]).cancel(batch["provider_id"])
             except (Refusal, NoAnswer):
                 continue
             with desk.store.writing() as db:
-                status = "cancelling" if batch["provider"] == "openai" else "canceling"
+                status = "canceling" if batch["provider"] == "anthropic" else "cancelling"
                 db.execute("UPDATE batches SET status = ?, not_before = 0 WHERE id = ?", (status, batch["id"]))
             desk.persisted("cancelled")
 
@@ -324,27 +244,3 @@ def _close_if_over(desk: Desk, *, held_back: bool) -> bool:
         db.execute("UPDATE jobs SET state = ?, why = ? WHERE id = ?", (state, why, desk.job))
     desk.persisted("closed")
     return True
-
-
-def _row_result(row: Mapping[str, Any]) -> RowResult:
-    if row["result"] is None:
-        return RowResult(row["n"], row["name"], None, row["error"], {})
-    said = json.loads(row["result"])
-    reply = reply_from(json.dumps(said["reply"]), None).with_(raw=said["raw"])
-    return RowResult(row["n"], row["name"], reply, None, said["frugal"])
-
-
-@contextmanager
-def _alone(path: Path) -> Iterator[None]:
-    """One process at a time works on a store; the lock falls with the process that holds it."""
-    with Path(f"{path}.lock").open("w", encoding="utf-8") as file:
-        try:
-            import fcntl
-        except ImportError:  # no such lock on Windows: one process there is the user's own care
-            yield
-            return
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            raise FrugalError(f"another process is working on {path}; wait for it, or stop it") from error
-        yield

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
 
 from frugal_plugins.batch.bodies import Wording
-from frugal_plugins.batch.desk import BATCHED, Desk
+from frugal_plugins.batch.desk import Desk
+from frugal_plugins.batch.places import MOST_INPUTS, lane_problem
 from frugal_plugins.batch.replay import Unbooked
+from frugal_plugins.batch.rows import NewRow, byte_size, to_json
 from frugal_plugins.batch.settings import BatchSettings
-from frugal_plugins.batch.store import JobStore, NewRow
+from frugal_plugins.batch.store import JobStore
 from frugal_plugins.errors import FrugalError, InputError
 from frugal_plugins.ledger.rows import usd
-from frugal_plugins.prices import provider_of
 from frugal_plugins.recipe.recipe import Recipe
 from frugal_plugins.request import fingerprint
 
@@ -31,6 +31,7 @@ class Share:
     at_most_realtime_usd: Decimal = Decimal(0)
     _rows_in: int = 0
     _bytes_in: int = 0
+    _inputs_in: int = 0
 
 
 @dataclass(slots=True)
@@ -89,13 +90,14 @@ def plan_rows(recipe: Recipe, rows: Iterable[NewRow], settings: BatchSettings, w
 
 
 def _plan_row(plan: Plan, desk: Desk, recipe: Unbooked, row: NewRow, number: int, seen: set[str]) -> None:
-    explained = recipe.explain(row.request, told=row.told, reachable=desk.reachable)
+    explained = recipe.explain(row.request, told=row.told, reachable=desk.reachable_for(row.request.endpoint))
     request = explained.sent
     if request is None:
         plan.answered += 1
         return
-    if provider_of(request.model) not in BATCHED and desk.settings.no_lane == "refuse":
-        raise InputError(f"{request.model} has no batch lane here; route it elsewhere, or allow no_lane: realtime")
+    problem = lane_problem(request)
+    if problem is not None and (desk.settings.no_lane == "refuse" or request.endpoint != "chat"):
+        raise InputError(problem)
     body = desk.wording.body(number, request)
     digest = fingerprint(body)
     if desk.settings.ask_once and not (body.get("temperature") or 0) > 0:
@@ -109,14 +111,15 @@ def _plan_row(plan: Plan, desk: Desk, recipe: Unbooked, row: NewRow, number: int
 def _add(plan: Plan, desk: Desk, request: Any, body: Mapping[str, Any]) -> None:
     share = plan.models.setdefault(request.model, Share())
     tokens = desk.tokens(request)
-    size = len(json.dumps(body, ensure_ascii=False).encode("utf-8", "surrogatepass")) + 120
+    size, inputs = byte_size(to_json(body)) + 120, desk.inputs(request)
     full = share._rows_in >= desk.settings.most_rows or share._bytes_in + size > desk.settings.most_bytes
-    if full or not share.batches:
+    if full or share._inputs_in + inputs > MOST_INPUTS or not share.batches:
         share.batches += 1
-        share._rows_in = share._bytes_in = 0
+        share._rows_in = share._bytes_in = share._inputs_in = 0
     share.rows += 1
     share._rows_in += 1
     share._bytes_in += size
+    share._inputs_in += inputs
     share.input_tokens += tokens
     batched, at_once = (desk.worst(request, tokens, body, lane) for lane in ("batch", "standard"))
     if batched is None:

@@ -6,7 +6,7 @@ import datetime as dt
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
-from frugal_plugins.batch.store import Journaled, StoredRow
+from frugal_plugins.batch.rows import Journaled, StoredRow
 from frugal_plugins.drivers import Run
 from frugal_plugins.errors import FrugalError
 from frugal_plugins.flow import Attempt, Call, Context
@@ -81,6 +81,8 @@ def _feed(run: Run, ctx: Context, entry: Journaled) -> None:
     sent = replace(run.call, request=run.call.request.with_(model=entry.model))
     for usage in entry.lost:
         ctx.attempts.append(Attempt(sent, Reply({}, entry.model, usage, "lost", billed_as=entry.model, lane="batch"), "LineLost", "batch"))
+    if entry.marked_tokens:
+        ctx.note("prompt_cache", "marked", f"the front of {entry.marked_tokens} tokens that rows of this job share, in the batch")
     place = len(ctx.attempts)
     if entry.reply is None:
         with run:

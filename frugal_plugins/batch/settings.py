@@ -24,6 +24,7 @@ class BatchSettings:
         max_usd: stop before this job could cost more; None is no limit.
         max_attempts: how often one call is asked at most, when its line got lost or failed on the provider's side.
         ask_once: identical calls of one job are asked once, unless they set a temperature above 0.
+        share_fronts: rows whose prompts begin alike are sent side by side, and marked for an hour's cache where that pays.
         no_lane: what to do with a model that has no batch lane: `refuse` the row, or answer it in `realtime`.
         poll_seconds: how often a batch is looked at.
         most_rows: rows in one provider batch at most; the provider's own limit when it is lower.
@@ -41,6 +42,7 @@ class BatchSettings:
     max_usd: Decimal | None = None
     max_attempts: int = 3
     ask_once: bool = True
+    share_fronts: bool = True
     no_lane: Literal["refuse", "realtime"] = "refuse"
     poll_seconds: float = 60
     most_rows: int = 50_000

@@ -2,6 +2,7 @@
 
 Every intent is on disk before the call that costs money, every answer before anything is built on it. A job can therefore
 be killed anywhere and run again. The file holds prompts while a job runs: its mode is 0600, and `forget` removes a job.
+PostgreSQL (`postgres_store.py`) has the same face, for several workers.
 """
 
 from __future__ import annotations
@@ -9,104 +10,44 @@ from __future__ import annotations
 import json
 import os
 import sqlite3
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
+from frugal_plugins.batch.rows import Journaled, NewRow, StoredRow, pack_row, reply_from, unpack_row
 from frugal_plugins.batch.settings import BatchSettings
+from frugal_plugins.batch.tables import APPLICATION, FROM_1_TO_2, SQLITE, VERSION
 from frugal_plugins.errors import FrugalError, InputError
-from frugal_plugins.request import Reply, Request
-from frugal_plugins.told import Told
 from frugal_plugins.usage import Usage
 
-VERSION: Final = 1
-_APPLICATION: Final = 0x46527542  # "FRuB"
+__all__ = ["JobStore", "NewRow", "StoredRow"]
 
-SCHEMA: Final = """
-CREATE TABLE IF NOT EXISTS jobs (
-  id TEXT PRIMARY KEY, recipe TEXT NOT NULL, created REAL NOT NULL, settings TEXT NOT NULL, state TEXT NOT NULL, why TEXT,
-  rows INTEGER NOT NULL, source TEXT NOT NULL
-) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS rows (
-  job TEXT NOT NULL, n INTEGER NOT NULL, name TEXT, request TEXT NOT NULL, state TEXT NOT NULL, result TEXT, error TEXT,
-  PRIMARY KEY (job, n)
-) WITHOUT ROWID;
-CREATE INDEX IF NOT EXISTS rows_state ON rows (job, state, n);
-CREATE TABLE IF NOT EXISTS calls (
-  job TEXT NOT NULL, row INTEGER NOT NULL, n INTEGER NOT NULL, provider TEXT NOT NULL, model TEXT NOT NULL, lane TEXT NOT NULL,
-  body TEXT, bytes INTEGER NOT NULL, tokens INTEGER NOT NULL, digest TEXT, state TEXT NOT NULL, attempts INTEGER NOT NULL DEFAULT 0,
-  batch INTEGER, leader_row INTEGER, leader_n INTEGER, worst_picousd INTEGER, picousd INTEGER, reply TEXT, raw TEXT, error TEXT,
-  PRIMARY KEY (job, row, n)
-) WITHOUT ROWID;
-CREATE INDEX IF NOT EXISTS calls_state ON calls (job, state);
-CREATE INDEX IF NOT EXISTS calls_batch ON calls (batch) WHERE batch IS NOT NULL;
-CREATE INDEX IF NOT EXISTS calls_digest ON calls (job, digest) WHERE digest IS NOT NULL;
-CREATE INDEX IF NOT EXISTS calls_leader ON calls (job, leader_row, leader_n) WHERE leader_row IS NOT NULL;
-CREATE TABLE IF NOT EXISTS lost (
-  job TEXT NOT NULL, row INTEGER NOT NULL, n INTEGER NOT NULL, batch INTEGER NOT NULL, usage TEXT NOT NULL, picousd INTEGER,
-  estimated INTEGER NOT NULL, PRIMARY KEY (job, row, n, batch)
-) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS batches (
-  id INTEGER PRIMARY KEY AUTOINCREMENT, job TEXT NOT NULL, tag TEXT NOT NULL UNIQUE, provider TEXT NOT NULL, model TEXT NOT NULL,
-  state TEXT NOT NULL, rows INTEGER NOT NULL, tokens INTEGER NOT NULL, intent_at REAL NOT NULL, not_before REAL NOT NULL DEFAULT 0,
-  file_id TEXT, provider_id TEXT, status TEXT, shown TEXT, submitted_at REAL, ended_at REAL, absent_since REAL,
-  tries INTEGER NOT NULL DEFAULT 0, why TEXT
-);
-CREATE INDEX IF NOT EXISTS batches_job ON batches (job, state);
-"""
-
-
-@dataclass(frozen=True, slots=True)
-class NewRow:
-    """One request of a job; `name` is the caller's own id for it, given back with the answer."""
-
-    request: Request
-    name: str | None = None
-    told: Told = field(default_factory=Told)
-
-
-@dataclass(frozen=True, slots=True)
-class StoredRow:
-    """A row as it is read back."""
-
-    job: str
-    n: int
-    name: str | None
-    request: Request
-    told: Told
-
-
-@dataclass(frozen=True, slots=True)
-class Journaled:
-    """What came of one call: an answer or an error, and what was paid before without one."""
-
-    model: str
-    reply: Reply | None
-    error: str | None
-    lost: tuple[Usage, ...] = ()
-    shared_with: int | None = None
+_IN_ONE: Final = 1000
+_JOURNAL: Final = "row, n, model, state, reply, raw, error, leader_row, leader_n, marked_tokens"
 
 
 class JobStore:
     """The tables of all jobs in one file.
 
     Raises:
-        FrugalError: the file is something else, or was written by a newer version.
+        FrugalError: the file is something else, was written by a newer version, or cannot be opened.
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
-        self.path = Path(path)
-        if not self.path.exists():
-            os.close(os.open(self.path, os.O_CREAT | os.O_RDWR, 0o600))
-        self.db = sqlite3.connect(self.path, timeout=30.0, isolation_level=None, check_same_thread=False)
+        self.path = str(path)
+        try:
+            if not Path(path).exists():
+                os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
+        except OSError as error:
+            raise FrugalError(f"{path} cannot be made ({error.strerror}); name another file for the jobs") from error
+        self.db: Any = sqlite3.connect(path, timeout=30.0, isolation_level=None, check_same_thread=False)
         try:
             self._prepare()
         except sqlite3.DatabaseError as error:
             self.db.close()
             if isinstance(error, sqlite3.OperationalError):
-                raise
+                raise FrugalError(f"the job store {self.path} cannot be used: {error}. Free the disk or name another file.") from error
             raise FrugalError(f"{self.path} is not a job store: {error}. Name another file.") from error
         except FrugalError:
             self.db.close()
@@ -114,7 +55,7 @@ class JobStore:
 
     def _prepare(self) -> None:
         version = self.db.execute("PRAGMA user_version").fetchone()[0]
-        if version and self.db.execute("PRAGMA application_id").fetchone()[0] != _APPLICATION:
+        if version and self.db.execute("PRAGMA application_id").fetchone()[0] != APPLICATION:
             raise FrugalError(f"{self.path} is a database of another program. Name another file.")
         if version > VERSION:
             raise FrugalError(
@@ -122,9 +63,15 @@ class JobStore:
             )
         self.db.execute("PRAGMA journal_mode=WAL")
         self.db.execute("PRAGMA synchronous=FULL")  # an intent must survive a power cut, not only a killed process
-        if version < VERSION:
-            self.db.executescript(SCHEMA)
-            self.db.execute(f"PRAGMA application_id={_APPLICATION}")
+        if version == 0:
+            self.db.executescript(SQLITE)
+            self.db.execute(f"PRAGMA application_id={APPLICATION}")
+        elif version < VERSION:
+            with self.writing() as db:
+                for change in FROM_1_TO_2:
+                    db.execute(change)
+                db.execute(f"PRAGMA user_version={VERSION}")
+        if version == 0:
             self.db.execute(f"PRAGMA user_version={VERSION}")
 
     def close(self) -> None:
@@ -132,15 +79,43 @@ class JobStore:
         self.db.close()
 
     @contextmanager
-    def writing(self) -> Iterator[sqlite3.Connection]:
-        """One transaction: all of it is on disk when the block ends, or none of it."""
-        self.db.execute("BEGIN IMMEDIATE")
+    def writing(self) -> Iterator[Any]:
+        """One transaction: all of it is on disk when the block ends, or none of it.
+
+        Raises FrugalError, with nothing half-written, when the disk is full or the file is locked for too long.
+        """
         try:
-            yield self.db
-            self.db.execute("COMMIT")
-        finally:
-            if self.db.in_transaction:
-                self.db.execute("ROLLBACK")
+            self.db.execute("BEGIN IMMEDIATE")
+            try:
+                yield self.db
+                self.db.execute("COMMIT")
+            finally:
+                if self.db.in_transaction:
+                    self.db.execute("ROLLBACK")
+        except sqlite3.OperationalError as error:
+            raise FrugalError(
+                f"the job store {self.path} cannot be written ({error}); free the disk and run the job again, nothing is paid twice"
+            ) from error
+
+    @contextmanager
+    def alone(self, _job: str) -> Iterator[None]:
+        """One process at a time works on a store; the lock falls with the process that holds it."""
+        with Path(f"{self.path}.lock").open("w", encoding="utf-8") as file:
+            try:
+                import fcntl
+            except ImportError:  # no such lock on Windows: one process there is the user's own care
+                yield
+                return
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError as error:
+                raise FrugalError(f"another process is working on {self.path}; wait for it, or stop it") from error
+            yield
+
+    def open_job(self, recipe: str) -> str | None:
+        """A job of a recipe that is open and that nobody works on, the oldest first; None where there is none."""
+        found = self.one("SELECT id FROM jobs WHERE state = 'open' AND recipe = ? ORDER BY created, id LIMIT 1", recipe)
+        return None if found is None else str(found["id"])
 
     def add_job(self, job: str, recipe: str, now: float, settings: BatchSettings, rows: Iterable[NewRow], source: str = "") -> int:
         """Write a job with all its rows, or nothing; `source` says where its recipe is read from.
@@ -149,16 +124,24 @@ class JobStore:
         """
         names: set[str] = set()
         count = 0
-        with self.writing() as db:
+
+        def values() -> Iterator[tuple[Any, ...]]:
+            nonlocal count
             for count, row in enumerate(rows, start=1):
                 if row.name is not None:
                     if row.name in names:
                         raise InputError(f"custom_id '{row.name[:60]}' is used twice; give each row its own", line=count)
                     names.add(row.name)
-                db.execute("INSERT INTO rows VALUES (?, ?, ?, ?, 'new', NULL, NULL)", (job, count - 1, row.name, _packed(row)))
+                yield (job, count - 1, row.name, pack_row(row))
+
+        with self.writing() as db:
+            db.executemany("INSERT INTO rows (job, n, name, request, state) VALUES (?, ?, ?, ?, 'new')", values())
             if not count:
                 raise InputError("there are no rows; give at least one request")
-            db.execute("INSERT INTO jobs VALUES (?, ?, ?, ?, 'open', NULL, ?, ?)", (job, recipe, now, settings.as_json(), count, source))
+            db.execute(
+                "INSERT INTO jobs (id, recipe, created, settings, state, rows, source) VALUES (?, ?, ?, ?, 'open', ?, ?)",
+                (job, recipe, now, settings.as_json(), count, source),
+            )
         return count
 
     def job(self, job: str) -> Mapping[str, Any]:
@@ -189,25 +172,47 @@ class JobStore:
         found = self.all(
             "SELECT n, name, request FROM rows WHERE job = ? AND state = ? AND n > ? ORDER BY n LIMIT ?", job, state, after, limit
         )
-        return [_unpacked(job, row) for row in found]
+        return [unpack_row(job, row) for row in found]
 
-    def journal(self, job: str, row: int) -> list[Journaled]:
-        """Every call of a row that is over, in order."""
-        calls = self.all("SELECT * FROM calls WHERE job = ? AND row = ? ORDER BY n", job, row)
-        found: list[Journaled] = []
-        for call in calls:
+    def calls_of(self, job: str, rows: Sequence[int], columns: str = _JOURNAL) -> dict[tuple[int, int], Mapping[str, Any]]:
+        """The calls of some rows by row and number, in order."""
+        found: dict[tuple[int, int], Mapping[str, Any]] = {}
+        for start in range(0, len(rows), _IN_ONE):
+            part = rows[start : start + _IN_ONE]
+            marks = ",".join("?" * len(part))
+            for call in self.all(f"SELECT {columns} FROM calls WHERE job = ? AND row IN ({marks}) ORDER BY row, n", job, *part):
+                found[call["row"], call["n"]] = call
+        return found
+
+    def journals(self, job: str, rows: Sequence[int]) -> dict[int, list[Journaled]]:
+        """For each of some rows, every call of it that is over, in order."""
+        calls = self.calls_of(job, rows)
+        leaders = sorted({call["leader_row"] for call in calls.values() if call["leader_row"] is not None} - set(rows))
+        sources = calls | self.calls_of(job, leaders)
+        lost = self._lost(job, rows)
+        found: dict[int, list[Journaled]] = {row: [] for row in rows}
+        broken: set[int] = set()
+        for place, call in calls.items():
             shared = call["leader_row"]
-            source = call
-            if shared is not None:
-                leader = self.one("SELECT * FROM calls WHERE job = ? AND row = ? AND n = ?", job, shared, call["leader_n"])
-                assert leader is not None
-                source = leader
-            if source["state"] not in ("answered", "failed"):
-                break
+            source = call if shared is None else sources[shared, call["leader_n"]]
+            if place[0] in broken or source["state"] not in ("answered", "failed"):
+                broken.add(place[0])
+                continue
             reply = None if source["reply"] is None else reply_from(source["reply"], source["raw"])
-            lost = self.all("SELECT usage FROM lost WHERE job = ? AND row = ? AND n = ? ORDER BY batch", job, row, call["n"])
-            paid = tuple(Usage(**json.loads(one["usage"])) for one in lost)
-            found.append(Journaled(source["model"], reply, source["error"], paid, shared))
+            marked = call["marked_tokens"] if shared is None else 0
+            found[place[0]].append(Journaled(source["model"], reply, source["error"], lost.get(place, ()), shared, place[1], marked))
+        return found
+
+    def _lost(self, job: str, rows: Sequence[int]) -> dict[tuple[int, int], tuple[Usage, ...]]:
+        found: dict[tuple[int, int], tuple[Usage, ...]] = {}
+        if not rows:
+            return found
+        wanted = set(rows)
+        between = (job, min(rows), max(rows))
+        for one in self.all("SELECT row, n, usage FROM lost WHERE job = ? AND row BETWEEN ? AND ? ORDER BY row, n, batch", *between):
+            if one["row"] in wanted:
+                place = (one["row"], one["n"])
+                found[place] = (*found.get(place, ()), Usage(**json.loads(one["usage"])))
         return found
 
     def forget(self, job: str) -> None:
@@ -217,40 +222,3 @@ class JobStore:
             for table in ("rows", "calls", "lost", "batches"):
                 db.execute(f"DELETE FROM {table} WHERE job = ?", (job,))
             db.execute("DELETE FROM jobs WHERE id = ?", (job,))
-
-
-def reply_text(reply: Reply) -> str:
-    """A reply as JSON, without the provider's own object."""
-    said = {name: getattr(reply, name) for name in ("message", "model", "finish", "others", "billed_as", "id", "lane")}
-    return json.dumps({**said, "usage": asdict(reply.usage)}, ensure_ascii=False, separators=(",", ":"))
-
-
-def reply_from(text: str, raw: str | None) -> Reply:
-    """Read what `reply_text` wrote."""
-    said = json.loads(text)
-    said |= {"usage": Usage(**said["usage"]), "others": tuple(said["others"]), "raw": None if raw is None else json.loads(raw)}
-    return Reply(**said)
-
-
-def _packed(row: NewRow) -> str:
-    request, told = row.request, row.told
-    said = {
-        "model": request.model,
-        "messages": request.messages,
-        "params": request.params,
-        "tags": request.tags,
-        "scope": request.scope,
-        "session": request.session,
-        "told": {"off": told.off, "task": told.task, "session": told.session, "tags": told.tags},
-    }
-    try:
-        return json.dumps(said, ensure_ascii=False, separators=(",", ":"))
-    except TypeError as error:
-        raise InputError(f"a request cannot be written as JSON ({error}); use plain dicts, lists, texts and numbers") from error
-
-
-def _unpacked(job: str, row: Mapping[str, Any]) -> StoredRow:
-    said = json.loads(row["request"])
-    told = Told(**said.pop("told"))
-    said |= {"messages": tuple(said["messages"]), "scope": tuple(said["scope"])}
-    return StoredRow(job, row["n"], row["name"], Request(**said), told)

@@ -8,9 +8,11 @@ from typing import Any, Final
 
 from frugal_plugins.batch.desk import Desk
 from frugal_plugins.batch.forming import halve, new_tag
+from frugal_plugins.batch.fronts import marked
 from frugal_plugins.batch.harvest import give_back, harvest
 from frugal_plugins.batch.http import NoAnswer, Refusal
 from frugal_plugins.batch.lanes import Handed, Lane, Shown
+from frugal_plugins.batch.rows import to_json
 
 Batch = Mapping[str, Any]
 
@@ -18,7 +20,7 @@ OPEN: Final = ("intended", "uploaded", "submitting", "submitted", "ended")
 _TOKEN_LIMIT: Final = "token_limit_exceeded"  # noqa: S105 - a provider's error code
 _THERE_BEFORE: Final = (
     "SELECT count(*) FROM batches WHERE provider = ? AND model = ? AND id != ? AND state IN ('submitted', 'ended', 'harvested') "
-    "AND submitted_at <= ? AND coalesce(ended_at, 1e12) > ?"
+    "AND submitted_at <= ? AND coalesce(ended_at, 1000000000000) > ?"
 )
 """Batches that were taken in and not over when another one was handed in."""
 _LONGEST_LOOK_SECONDS: Final = 900.0
@@ -26,6 +28,7 @@ _LONGEST_LOOK_SECONDS: Final = 900.0
 _QUEUED_AT_MOST: Final = 10
 """How often a single row is refused for want of room before it counts as too long for this account."""
 _LONGEST_WAIT_SECONDS: Final = 3600.0
+_TAKE: Final = 1000
 
 
 def open_batches(desk: Desk) -> list[Batch]:
@@ -41,7 +44,7 @@ def advance_batch(desk: Desk, batch: Batch) -> None:
         return
     step: Callable[[Desk, Lane, Batch], None] = _STEPS[batch["state"]]
     try:
-        step(desk, desk.lane(batch["provider"]), batch)
+        step(desk, desk.lane(batch["provider"], batch["endpoint"]), batch)
     except Refusal as error:
         if not error.again:
             _refused(desk, batch, str(error))
@@ -161,7 +164,7 @@ def _invalid(desk: Desk, lane: Lane, batch: Batch, shown: Shown) -> None:
             else:
                 halve(desk, batch, when)
             return
-    calls = desk.store.all("SELECT row, n, attempts FROM calls WHERE batch = ? AND state = 'batched' ORDER BY row, n", batch["id"])
+    calls = desk.store.all("SELECT row, n, attempts FROM calls WHERE batch = ? AND state = 'batched' ORDER BY place, row, n", batch["id"])
     named = {line: message or code for line, code, message in shown.problems if line is not None and 0 < line <= len(calls)}
     general = next(
         (f"{code}: {message}" for line, code, message in shown.problems if line is None), "the provider did not accept the batch"
@@ -213,10 +216,22 @@ def release(desk: Desk, batch: Batch, words: str) -> None:
 
 
 def _lines(desk: Desk, lane: Lane, batch: Batch) -> Iterator[bytes]:
-    """The rows of a batch in order, read from the store as they are needed."""
-    cursor = desk.store.db.execute("SELECT row, n, body FROM calls WHERE batch = ? AND state = 'batched' ORDER BY row, n", (batch["id"],))
-    for row, n, body in cursor:
-        yield lane.line(f"{batch['tag']}-{row}-{n}", json.loads(body))
+    """The rows of a batch in order, read from the store as they are needed, with the marks that were decided on."""
+    after: tuple[int, int, int] = (-1, -1, -1)
+    while True:
+        calls = desk.store.all(
+            "SELECT row, n, coalesce(place, 0) AS place, body, mark, front, marked_tokens FROM calls WHERE batch = ? AND state = 'batched' "
+            "AND (coalesce(place, 0), row, n) > (?, ?, ?) ORDER BY coalesce(place, 0), row, n LIMIT ?",
+            batch["id"], *after, _TAKE,
+        )  # fmt: skip
+        for call in calls:
+            body = call["body"]
+            if call["marked_tokens"]:
+                body = to_json(marked(json.loads(body), "whole" if call["mark"] == call["front"] else "head", "1h"))
+            yield lane.line(f"{batch['tag']}-{call['row']}-{call['n']}", body)
+        if len(calls) < _TAKE:
+            return
+        after = (calls[-1]["place"], calls[-1]["row"], calls[-1]["n"])
 
 
 def _set(desk: Desk, batch: Batch, state: str, **values: Any) -> None:

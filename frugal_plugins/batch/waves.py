@@ -2,21 +2,33 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final
 
-from frugal_plugins.batch.desk import BATCHED, Desk
+from frugal_plugins.batch.desk import Desk
+from frugal_plugins.batch.fronts import Front, front_of
+from frugal_plugins.batch.places import BATCHED, lane_problem
 from frugal_plugins.batch.replay import Replayed, book, replay
-from frugal_plugins.batch.store import StoredRow, reply_text
+from frugal_plugins.batch.rows import Journaled, StoredRow, byte_size, reply_text, to_json
 from frugal_plugins.errors import InputError
 from frugal_plugins.flow import Call
-from frugal_plugins.prices import bare_name, provider_of
+from frugal_plugins.prices import provider_of
 from frugal_plugins.request import fingerprint
 
 CHUNK: Final = 500
 
-Write = tuple[str, tuple[Any, ...]]
+_NEW_CALL: Final = (
+    "INSERT INTO calls (job, row, n, provider, model, endpoint, lane, body, bytes, tokens, inputs, digest, state, worst_picousd, "
+    "front, front_tokens, head, head_tokens) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'planned', ?, ?, ?, ?, ?)"
+)
+_SAME_CALL: Final = (
+    "INSERT INTO calls (job, row, n, provider, model, endpoint, lane, bytes, tokens, state, leader_row, leader_n) "
+    "VALUES (?, ?, ?, ?, ?, ?, ?, 0, 0, 'same', ?, ?)"
+)
+_STATE: Final = "UPDATE rows SET state = ? WHERE job = ? AND n = ?"
+_OVER: Final = "UPDATE rows SET state = ?, result = ?, error = ? WHERE job = ? AND n = ?"
+
+Writes = dict[str, list[tuple[Any, ...]]]
 
 
 def advance_rows(desk: Desk, stop: Callable[[], bool] = lambda: False) -> int:
@@ -31,81 +43,105 @@ def advance_rows(desk: Desk, stop: Callable[[], bool] = lambda: False) -> int:
 
 def _advance(desk: Desk, rows: list[StoredRow], *, new: bool) -> None:
     """One chunk. Rows that are over are booked first and then marked, so that a crash between the two changes nothing."""
-    writes: list[Write] = []
-    waiting: dict[str, tuple[int, int]] = {}
+    writes: Writes = {sql: [] for sql in (_NEW_CALL, _SAME_CALL, _STATE, _OVER)}
+    journals = {} if new else desk.store.journals(desk.job, [row.n for row in rows])
     over: list[Replayed] = []
+    asking: list[tuple[StoredRow, int, Replayed]] = []
     for row in rows:
-        journal = [] if new else desk.store.journal(row.job, row.n)
-        got = replay(desk.unbooked, row, journal, desk.reachable)
+        journal = journals.get(row.n, [])
+        got = replay(desk.unbooked, row, journal, desk.reachable_for(row.request.endpoint))
         if got.call is not None:
-            try:
-                writes += _call(desk, row, len(journal), got.call, waiting)
-                continue
-            except InputError as error:
-                got = Replayed(got.ctx, got.request, error=str(error))
-        over.append(got)
-        result = None if got.reply is None else json.dumps(_result(got), ensure_ascii=False)
-        state = "done" if got.reply is not None else "failed"
-        writes.append(
-            ("UPDATE rows SET state = ?, result = ?, error = ? WHERE job = ? AND n = ?", (state, result, got.error, row.job, row.n))
-        )
-        writes.append(("UPDATE calls SET body = NULL WHERE job = ? AND row = ?", (row.job, row.n)))
-    for got in over:
-        book(desk.recipe, got)
+            asking.append((row, len(journal), got))
+        else:
+            over.append(_over(desk, row, got, journal, writes))
+    over += _ask(desk, asking, writes)
+    for one in over:
+        book(desk.recipe, one)
     ledger = desk.recipe.ledger
     if over and ledger is not None:
         ledger.flush()
         desk.persisted("booked")
     with desk.store.writing() as db:
-        for sql, values in writes:
-            db.execute(sql, values)
+        for sql, values in writes.items():
+            if values:
+                db.executemany(sql, values)
     desk.persisted("rows")
 
 
-def _call(desk: Desk, row: StoredRow, n: int, call: Call, waiting: dict[str, tuple[int, int]]) -> list[Write]:
-    """What to write for a call: one of its own, or a share in another row's. Raises InputError for one nobody can answer."""
+def _over(desk: Desk, row: StoredRow, got: Replayed, journal: list[Journaled], writes: Writes) -> Replayed:
+    result = None if got.reply is None else to_json(_result(got, journal, row))
+    writes[_OVER].append(("failed" if got.reply is None else "done", result, got.error, desk.job, row.n))
+    return got
+
+
+def _ask(desk: Desk, asking: list[tuple[StoredRow, int, Replayed]], writes: Writes) -> list[Replayed]:
+    """Write the calls down that rows want to make. Returns the rows that are over because nobody can answer them."""
+    refused: list[Replayed] = []
+    drawn: list[tuple[StoredRow, int, Call, _Drawn]] = []
+    for row, n, got in asking:
+        assert got.call is not None
+        try:
+            drawn.append((row, n, got.call, _draw(desk, row, got.call)))
+        except InputError as error:
+            refused.append(_over(desk, row, Replayed(got.ctx, got.request, error=str(error)), [], writes))
+    leaders = _leaders(desk, (one.digest for _, _, _, one in drawn))
+    for row, n, call, one in drawn:
+        model, endpoint = call.request.model, call.request.endpoint
+        leader = None if one.digest is None else leaders.get(one.digest)
+        if leader is not None:
+            writes[_SAME_CALL].append((desk.job, row.n, n, one.provider, model, endpoint, one.lane, *leader[:2]))
+            writes[_STATE].append(("ready" if leader[2] else "waiting", desk.job, row.n))
+            continue
+        if one.digest is not None:
+            leaders[one.digest] = (row.n, n, False)
+        front = one.front
+        writes[_NEW_CALL].append(
+            (desk.job, row.n, n, one.provider, model, endpoint, one.lane, one.text, one.size, one.tokens, one.inputs, one.digest, one.worst,
+             front.whole, front.whole_tokens, front.head, front.head_tokens)
+        )  # fmt: skip
+        writes[_STATE].append(("waiting", desk.job, row.n))
+    return refused
+
+
+class _Drawn:
+    """A call as it would be written down."""
+
+    __slots__ = ("digest", "front", "inputs", "lane", "provider", "size", "text", "tokens", "worst")
+
+    def __init__(self, provider: str, lane: str, text: str, size: int, inputs: int, digest: str | None) -> None:
+        self.provider = provider
+        self.lane = lane
+        self.text = text
+        self.size = size
+        self.inputs = inputs
+        self.digest = digest
+        self.tokens = 0
+        self.worst: int | None = None
+        self.front = Front()
+
+
+def _draw(desk: Desk, row: StoredRow, call: Call) -> _Drawn:
+    """A call in the provider's words. Raises InputError for one nobody can answer."""
     request = call.request
     provider = provider_of(request.model) or "unknown"
-    lane = "batch"
-    if provider not in BATCHED:
-        if desk.settings.no_lane == "refuse":
-            raise InputError(
-                f"{request.model} has no batch lane here; route this row to an OpenAI or Anthropic model, or allow no_lane: realtime"
-            )
-        lane = "standard"
+    problem = lane_problem(request)
+    if problem is not None and (desk.settings.no_lane == "refuse" or request.endpoint != "chat"):
+        raise InputError(problem)
+    lane = "standard" if problem is not None else "batch"
     body = desk.wording.body(row.n, request) if provider in BATCHED else _plain(call)
-    text = json.dumps(body, ensure_ascii=False, separators=(",", ":"))
-    size = len(text.encode("utf-8", "surrogatepass"))
+    text = to_json(body)
+    size = byte_size(text)
     if size > desk.settings.most_bytes - 1000:
         raise InputError(f"the request is {size:,} bytes, more than a batch may have ({desk.settings.most_bytes:,}); shorten it")
-    digest = _digest(desk, provider, body)
-    waits: Write = ("UPDATE rows SET state = 'waiting' WHERE job = ? AND n = ?", (row.job, row.n))
-    leader = _leader(desk, digest, waiting)
-    if leader is not None:
-        found = desk.store.one("SELECT state FROM calls WHERE job = ? AND row = ? AND n = ?", row.job, *leader)
-        over = found is not None and found["state"] in ("answered", "failed")
-        if over:
-            waits = ("UPDATE rows SET state = 'ready' WHERE job = ? AND n = ?", (row.job, row.n))
-        return [(_INSERT_SAME, (row.job, row.n, n, provider, request.model, lane, None, 0, 0, None, "same", *leader)), waits]
-    if digest is not None:
-        waiting[digest] = (row.n, n)
-    tokens = desk.tokens(request)
-    worst = desk.worst(request, tokens, body, "batch" if lane == "batch" else "standard")
-    values = (row.job, row.n, n, provider, request.model, lane, text, size, tokens, digest, "planned", worst)
-    return [(_INSERT, values), waits]
+    one = _Drawn(provider, lane, text, size, desk.inputs(request), _digest(desk, provider, body))
+    one.tokens = desk.tokens(request)
+    one.worst = desk.worst(request, one.tokens, body, "batch" if lane == "batch" else "standard")
+    if lane == "batch" and desk.settings.share_fronts:
+        one.front = front_of(body, text, request.model, desk.counted)
+    return one
 
 
-_INSERT: Final = (
-    "INSERT INTO calls (job, row, n, provider, model, lane, body, bytes, tokens, digest, state, worst_picousd) "
-    "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
-)
-_INSERT_SAME: Final = (
-    "INSERT INTO calls (job, row, n, provider, model, lane, body, bytes, tokens, digest, state, leader_row, leader_n) "
-    "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
-)
-
-
-def _digest(desk: Desk, provider: str, body: dict[str, Any]) -> str | None:
+def _digest(desk: Desk, provider: str, body: Mapping[str, Any]) -> str | None:
     """Equal for calls that may share one answer; None for a call that wants its own."""
     heat = body.get("temperature")
     if not desk.settings.ask_once or (isinstance(heat, (int, float)) and heat > 0) or body.get("n") not in (None, 1):
@@ -113,13 +149,14 @@ def _digest(desk: Desk, provider: str, body: dict[str, Any]) -> str | None:
     return fingerprint([provider, body])
 
 
-def _leader(desk: Desk, digest: str | None, waiting: dict[str, tuple[int, int]]) -> tuple[int, int] | None:
-    if digest is None:
-        return None
-    if digest in waiting:
-        return waiting[digest]
-    found = desk.store.one("SELECT row, n FROM calls WHERE job = ? AND digest = ? LIMIT 1", desk.job, digest)
-    return None if found is None else (found["row"], found["n"])
+def _leaders(desk: Desk, digests: Iterable[str | None]) -> dict[str, tuple[int, int, bool]]:
+    """Calls of the job that ask the same already: row, number, and whether they are over."""
+    wanted = sorted({digest for digest in digests if digest is not None})
+    if not wanted:
+        return {}
+    marks = ",".join("?" * len(wanted))
+    found = desk.store.all(f"SELECT row, n, digest, state FROM calls WHERE job = ? AND digest IN ({marks})", desk.job, *wanted)
+    return {one["digest"]: (one["row"], one["n"], one["state"] in ("answered", "failed")) for one in found}
 
 
 def _plain(call: Call) -> dict[str, Any]:
@@ -127,17 +164,19 @@ def _plain(call: Call) -> dict[str, Any]:
     return {**call.request.params, "model": call.request.model, "messages": [dict(message) for message in call.request.messages]}
 
 
-def _result(over: Replayed) -> dict[str, Any]:
-    """What a row delivers: its reply, and what the recipe did."""
+def _result(over: Replayed, journal: list[Journaled], row: StoredRow) -> dict[str, Any]:
+    """What a row delivers: where its reply is kept, or the reply itself where it is none of the journal's, and what the recipe did."""
     reply = over.reply
     assert reply is not None
     why = "; ".join(f"{d.technique} {d.action}: {d.why}" for d in over.ctx.decisions)
     cache = "hit" if reply.saved is not None else "miss"
     last = next((a for a in reversed(over.ctx.attempts) if a.reply is not None), None)
     model = last.call.request.model if last is not None and reply.saved is None else reply.model
-    return {
-        "reply": json.loads(reply_text(reply)),
-        "raw": reply.raw if isinstance(reply.raw, dict) else None,
-        "frugal": {"id": over.ctx.id, "model": model, "why": why, "cache": cache},
-        "bare": bare_name(model),
-    }
+    said: dict[str, Any] = {"frugal": {"id": over.ctx.id, "model": model, "why": why, "cache": cache}}
+    if row.request.endpoint != "chat":
+        said["endpoint"] = row.request.endpoint
+    kept = next((entry for entry in journal if entry.reply is reply), None)
+    if kept is not None:
+        return said | {"call": kept.n}
+    raw = to_json(reply.raw) if isinstance(reply.raw, dict) else None
+    return said | {"reply": reply_text(reply), "raw": raw}

@@ -106,7 +106,7 @@ class Recipe:
         elif self._is_control(request, ctx):
             ctx.group = "control"
         ctx.mode = "on"
-        steps = self.steps if ctx.group == "treated" else ()
+        steps = self._steps_for(request) if ctx.group == "treated" else ()
         rest = compose(steps, ctx, innermost=self._ask)
         ledger = self.ledger
         return (rest(request) if ledger is None else _booked(rest, request, ctx, ledger, self, prices)), ctx
@@ -115,7 +115,7 @@ class Recipe:
         """What would happen to a request and why, without calling anyone or booking anything."""
         ctx = Context(recipe=self.name, clock=self.clock, declared_task=told.task, reachable=reachable, host="explain")
         request = _with_told(request, told)
-        steps = () if told.off or self.mode == "off" else self.steps
+        steps = () if told.off or self.mode == "off" else self._steps_for(request)
         return explain(compose(steps, ctx, innermost=self._ask)(request), request, ctx, self)
 
     def baseline_model(self, request: Request) -> str:
@@ -170,6 +170,10 @@ class Recipe:
             laid = PromptCache(prices, said.prompt_cache.volatile, said.prompt_cache.breakpoints, said.prompt_cache.hour)
             steps.append((laid, self._mode(said.prompt_cache.mode)))
         return [(step, mode) for step, mode in steps if mode != "off"]
+
+    def _steps_for(self, request: Request) -> tuple[tuple[Technique, Mode], ...]:
+        """Texts to be embedded have no answer to shorten and no conversation: no technique touches them."""
+        return () if request.endpoint == "embeddings" else self.steps
 
     def _mode(self, own: str | None) -> Mode:
         """A technique's own mode, but never more than the recipe's."""

@@ -10,6 +10,7 @@ import os
 import signal
 import sys
 import time
+import traceback
 import urllib.request
 from pathlib import Path
 from typing import Any
@@ -71,6 +72,8 @@ def main() -> None:
             try:
                 run(said)
                 code = 0
+            except Exception:  # the parent only sees a number
+                traceback.print_exc()
             finally:
                 sys.stderr.flush()
                 os._exit(code)

@@ -1,0 +1,50 @@
+"""Which provider batches what: the lanes there are, and clear words where there is none."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from frugal_plugins.prices import provider_of
+from frugal_plugins.request import Endpoint, Request
+
+BATCHED: Final = ("openai", "anthropic", "azure")
+"""Providers with a lane here. Azure's is OpenAI's API under another address."""
+
+ENDPOINTS: Final[dict[str, tuple[Endpoint, ...]]] = {
+    "openai": ("chat", "responses", "embeddings"),
+    "azure": ("chat", "responses", "embeddings"),
+    "anthropic": ("chat", "messages"),
+}
+PATHS: Final[dict[Endpoint, str]] = {
+    "chat": "/v1/chat/completions",
+    "responses": "/v1/responses",
+    "embeddings": "/v1/embeddings",
+    "messages": "/v1/messages",
+}
+_ELSEWHERE: Final = {
+    "vertex_ai": "its batches read and write your own Cloud Storage buckets",
+    "bedrock": "its batches read and write your own S3 buckets under a role of yours",
+    "gemini": "it throws finished work away when a batch passes 48 hours",
+    "mistral": "LiteLLM's create_batch has no Mistral lane, and its own API is not spoken here",
+    "groq": "LiteLLM's create_batch has no Groq lane, and its own API is not spoken here",
+}
+"""Why a provider that sells batches has no lane here."""
+
+MOST_INPUTS: Final = 50_000
+"""Texts in all rows of one embeddings batch."""
+
+
+def lane_problem(request: Request) -> str | None:
+    """Why this request has no batch lane, in words with what to do; None when it has one."""
+    provider = provider_of(request.model) or "unknown"
+    if provider not in BATCHED:
+        why = _ELSEWHERE.get(provider)
+        said = f" ({why})" if why else ""
+        return (
+            f"{request.model} has no batch lane here{said}; route this row to an OpenAI, Azure or Anthropic model, or allow "
+            "no_lane: realtime"
+        )
+    if request.endpoint not in ENDPOINTS[provider]:
+        able = ", ".join(name for name in BATCHED if request.endpoint in ENDPOINTS[name])
+        return f"{request.model} has no batch lane for {PATHS[request.endpoint]}; name a model of {able}"
+    return None
