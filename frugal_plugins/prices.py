@@ -154,7 +154,8 @@ def provider_of(model: str) -> str | None:
     prefix, slash, _ = model.partition("/")
     if slash:
         return prefix
-    families = {"claude": "anthropic", **dict.fromkeys(("gpt-", "chatgpt", "o1", "o3", "o4", "text-embedding-"), "openai"), "gemini": "gemini"}
+    openai = dict.fromkeys(("gpt-", "chatgpt", "o1", "o3", "o4", "text-embedding-"), "openai")
+    families = {"claude": "anthropic", **openai, "gemini": "gemini"}
     return next((provider for family, provider in families.items() if model.startswith(family)), None)
 
 

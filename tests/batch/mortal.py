@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import sqlite3
 import sys
 import time
 import traceback
@@ -17,6 +18,7 @@ from typing import Any
 
 from frugal_plugins import Recipe
 from frugal_plugins.batch import BatchJobs, BatchSettings
+from frugal_plugins.errors import FrugalError
 from frugal_plugins.prices import load_price_list
 from frugal_plugins.tokens import count_text
 from tests.batch.scene import MODELS, keys_for, recipe_of, rows_of
@@ -72,7 +74,7 @@ def main() -> None:
             try:
                 run(said)
                 code = 0
-            except Exception:  # the parent only sees a number
+            except (FrugalError, sqlite3.Error, KeyError, TypeError, ValueError):  # the parent only sees a number
                 traceback.print_exc()
             finally:
                 sys.stderr.flush()
