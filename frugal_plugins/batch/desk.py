@@ -20,6 +20,7 @@ from frugal_plugins.batch.settings import BatchSettings
 from frugal_plugins.batch.store import JobStore
 from frugal_plugins.errors import NotReachable
 from frugal_plugins.ledger.rows import pico
+from frugal_plugins.ledger.settle import Entry
 from frugal_plugins.models import capabilities
 from frugal_plugins.prices import provider_of
 from frugal_plugins.recipe.recipe import Recipe
@@ -40,6 +41,7 @@ class Desk:
 
     Attributes:
         persisted: called after each step that is on disk, with the step's name; a test may end the process there.
+        heard: called with each row that is over, as the ledger books it.
     """
 
     store: JobStore
@@ -50,6 +52,7 @@ class Desk:
     wording: Wording
     clock: Callable[[], float]
     persisted: Callable[[str], None] = lambda _step: None
+    heard: Callable[[Entry], None] | None = None
     _lines: dict[str, Line] = field(default_factory=dict)
     _unbooked: Unbooked | None = None
     _reach: dict[str, Callable[[str], bool]] = field(default_factory=dict)

@@ -23,6 +23,7 @@ from frugal_plugins.batch.store import JobStore
 from frugal_plugins.batch.submitting import advance_batch, open_batches, release
 from frugal_plugins.batch.waves import advance_rows
 from frugal_plugins.errors import InputError
+from frugal_plugins.ledger.settle import Entry
 from frugal_plugins.recipe.recipe import Recipe
 
 
@@ -37,6 +38,7 @@ class BatchJobs:
         sleep: waits; a virtual clock's `advance` in tests.
         wording: how calls are put into a provider's words.
         persisted: called after each step that is on disk.
+        heard: called with each row that is over, as the ledger books it.
 
     Raises:
         FrugalError: the file is not a job store, is newer than this program, or another process runs its jobs.
@@ -52,6 +54,7 @@ class BatchJobs:
         sleep: Callable[[float], None] = time.sleep,
         wording: Wording | None = None,
         persisted: Callable[[str], None] = lambda _step: None,
+        heard: Callable[[Entry], None] | None = None,
     ) -> None:
         self.recipe = recipe
         self.store = JobStore(path)
@@ -60,6 +63,7 @@ class BatchJobs:
         self.sleep = sleep
         self.wording = wording or Wording()
         self.persisted = persisted
+        self.heard = heard
 
     def close(self) -> None:
         """Close the store."""
@@ -89,6 +93,8 @@ class BatchJobs:
     def run(self, job: str, watch: Callable[[JobStatus], None] = lambda _status: None) -> JobStatus:
         """Work on a job until it is over. After a crash or Ctrl-C, run it again."""
         with self._at(job) as desk:
+            if desk is not None:
+                _look_now(desk)
             while desk is not None and (wait := _step(desk)) is not None:
                 watch(self.status(job))
                 self.sleep(wait)
@@ -144,9 +150,9 @@ class BatchJobs:
         """How far a job is."""
         return status_of(self.store, job, self.clock())
 
-    def results(self, job: str) -> Iterator[RowResult]:
-        """Every row in the order it was given, with its answer, its error, or neither while it is under way."""
-        return results_of(self.store, job)
+    def results(self, job: str, after: int = -1) -> Iterator[RowResult]:
+        """Every row behind `after`, in the order it was given, with its answer, its error, or neither while it is under way."""
+        return results_of(self.store, job, after)
 
     def work(self, watch: Callable[[JobStatus], None] = lambda _status: None) -> list[JobStatus]:
         """Run every open job of this recipe that nobody else works on, one after the other. Start as many workers as you like."""
@@ -163,7 +169,7 @@ class BatchJobs:
             raise InputError(f"job '{job}' was made with the recipe '{row['recipe']}', not '{self.recipe.name}'; name that one")
         with self.store.alone(job):
             settings = BatchSettings.from_json(row["settings"])
-            desk = Desk(self.store, self.recipe, job, settings, row["created"], self.wording, self.clock, self.persisted)
+            desk = Desk(self.store, self.recipe, job, settings, row["created"], self.wording, self.clock, self.persisted, self.heard)
             try:
                 resume_direct(desk)
                 yield desk if row["state"] == "open" else None
@@ -195,6 +201,12 @@ def _step(desk: Desk) -> float | None:
     if _close_if_over(desk, held_back=held_back):
         return None
     return max(1.0, _next_look(desk))
+
+
+def _look_now(desk: Desk) -> None:
+    """Whoever comes back to a job wants to see at once what has come of it, not after the next pause."""
+    with desk.store.writing() as db:
+        db.execute("UPDATE batches SET not_before = 0 WHERE job = ? AND state = 'submitted' AND tries = 0", (desk.job,))
 
 
 def _advance_batches(desk: Desk, only: tuple[str, ...] = ()) -> None:

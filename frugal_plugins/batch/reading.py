@@ -130,16 +130,17 @@ def _expected(store: JobStore, settings: BatchSettings, batches: list[Mapping[st
     return max(known) if known and len(known) == len(ends) else None
 
 
-def results_of(store: JobStore, job: str) -> Iterator[RowResult]:
-    """Every row in the order it was given, with its answer, its error, or neither while it is under way."""
+def results_of(store: JobStore, job: str, after: int = -1) -> Iterator[RowResult]:
+    """Every row behind `after`, in the order it was given, with its answer, its error, or neither while it is under way."""
     store.job(job)
-    after = -1
+    kinds = store.all("SELECT DISTINCT endpoint FROM calls WHERE job = ?", job)
+    usual: Endpoint = kinds[0]["endpoint"] if len(kinds) == 1 else "chat"
     while True:
         rows = store.all("SELECT n, name, result, error FROM rows WHERE job = ? AND n > ? ORDER BY n LIMIT ?", job, after, _READ)
         said = [None if row["result"] is None else json.loads(row["result"]) for row in rows]
         calls = _calls(store, job, [row["n"] for row, one in zip(rows, said, strict=True) if one is not None and "call" in one])
         for row, one in zip(rows, said, strict=True):
-            yield RowResult(row["n"], row["name"], None, row["error"], {}) if one is None else _result(row, one, calls)
+            yield RowResult(row["n"], row["name"], None, row["error"], {}, usual) if one is None else _result(row, one, calls)
         if len(rows) < _READ:
             return
         after = rows[-1]["n"]

@@ -97,20 +97,16 @@ def _feed(run: Run, ctx: Context, entry: Journaled) -> None:
     ctx.attempts[place].call = sent
 
 
-def book(recipe: Recipe, over: Replayed) -> None:
-    """Write a row that is over into the ledger. Its id is the row's own, so a second time changes nothing."""
+def entry_of(recipe: Recipe, over: Replayed) -> Entry:
+    """A row that is over as the ledger takes it. Its id is the row's own, so a second time changes nothing."""
     ledger = recipe.ledger
-    if ledger is None:
-        return
-    ledger.record(
-        Entry(
-            request=over.request,
-            ctx=over.ctx,
-            reply=over.reply,
-            error=None if over.reply is not None else "CallFailed",
-            baseline_model=recipe.baseline_model(over.request),
-            prices=recipe.prices,
-            at=dt.datetime.fromtimestamp(recipe.clock(), tz=dt.UTC),
-            usual_output=ledger.usual_output,
-        )
+    return Entry(
+        request=over.request,
+        ctx=over.ctx,
+        reply=over.reply,
+        error=None if over.reply is not None else "CallFailed",
+        baseline_model=recipe.baseline_model(over.request),
+        prices=recipe.prices,
+        at=dt.datetime.fromtimestamp(recipe.clock(), tz=dt.UTC),
+        usual_output=(lambda _task: None) if ledger is None else ledger.usual_output,
     )

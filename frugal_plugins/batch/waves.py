@@ -8,7 +8,7 @@ from typing import Any, Final
 from frugal_plugins.batch.desk import Desk
 from frugal_plugins.batch.fronts import Front, front_of
 from frugal_plugins.batch.places import BATCHED, lane_problem
-from frugal_plugins.batch.replay import Replayed, book, replay
+from frugal_plugins.batch.replay import Replayed, entry_of, replay
 from frugal_plugins.batch.rows import Journaled, StoredRow, byte_size, reply_text, to_json
 from frugal_plugins.errors import InputError
 from frugal_plugins.flow import Call
@@ -55,17 +55,27 @@ def _advance(desk: Desk, rows: list[StoredRow], *, new: bool) -> None:
         else:
             over.append(_over(desk, row, got, journal, writes))
     over += _ask(desk, asking, writes)
-    for one in over:
-        book(desk.recipe, one)
-    ledger = desk.recipe.ledger
-    if over and ledger is not None:
-        ledger.flush()
-        desk.persisted("booked")
+    _book(desk, over)
     with desk.store.writing() as db:
         for sql, values in writes.items():
             if values:
                 db.executemany(sql, values)
     desk.persisted("rows")
+
+
+def _book(desk: Desk, over: list[Replayed]) -> None:
+    ledger = desk.recipe.ledger
+    if not over or (ledger is None and desk.heard is None):
+        return
+    for one in over:
+        entry = entry_of(desk.recipe, one)
+        if ledger is not None:
+            ledger.record(entry)
+        if desk.heard is not None:
+            desk.heard(entry)
+    if ledger is not None:
+        ledger.flush()
+        desk.persisted("booked")
 
 
 def _over(desk: Desk, row: StoredRow, got: Replayed, journal: list[Journaled], writes: Writes) -> Replayed:

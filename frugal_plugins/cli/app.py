@@ -35,6 +35,13 @@ class Provider(str, Enum):  # noqa: UP042 - the value is what is typed
     LIVE = "live"
 
 
+class RunLane(str, Enum):  # noqa: UP042 - the value is what is typed
+    """Which price class answers a run."""
+
+    REALTIME = "realtime"
+    BATCH = "batch"
+
+
 class OnBadLine(str, Enum):  # noqa: UP042
     """What to do at a line that cannot be used."""
 
@@ -96,6 +103,7 @@ def run(
     max_usd: Annotated[str | None, typer.Option(metavar="USD", help="Stop before this run could cost more.")] = None,
     limit: Annotated[int | None, typer.Option(min=1, metavar="N", help="Only the first N requests of the input.")] = None,
     recorded: Annotated[Path | None, typer.Option(metavar="FILE", help="Recorded answers for the sandbox, JSONL.")] = None,
+    lane: Annotated[RunLane, typer.Option(help="realtime: at once. batch: within hours, at half the price.")] = RunLane.REALTIME,
     as_json: AsJson = False,
 ) -> None:
     """Send a file of requests through a recipe.
@@ -107,7 +115,9 @@ def run(
     """
     from frugal_plugins.cli.run_command import Wishes, run_file
 
-    wishes = Wishes(provider is Provider.LIVE, concurrency, on_bad_line is OnBadLine.SKIP, _dollars(max_usd), limit, recorded)
+    wishes = Wishes(
+        provider is Provider.LIVE, concurrency, on_bad_line is OnBadLine.SKIP, _dollars(max_usd), limit, recorded, lane is RunLane.BATCH
+    )
     run_file(recipe, input, output, wishes, as_json=as_json)
 
 

@@ -18,10 +18,10 @@ from frugal_plugins.batch import BatchJobs, BatchSettings, JobStatus, NewRow
 from frugal_plugins.batch.bodies import Wording
 from frugal_plugins.batch.planning import plan_rows
 from frugal_plugins.batch.store import JobStore
-from frugal_plugins.cli.batch_output import csv_writer, jsonl_writer
+from frugal_plugins.cli.batch_output import writer
 from frugal_plugins.cli.batch_tables import figures, plan_figures, plan_table, status_table
 from frugal_plugins.cli.failures import FAILED
-from frugal_plugins.cli.lines import InputLines
+from frugal_plugins.cli.lines import EVERYTHING, InputLines
 from frugal_plugins.cli.provider import environment, needs_sandbox, pointed_at
 from frugal_plugins.cli.screen import console, note, result
 from frugal_plugins.cli.watched import WatchedRecipe
@@ -29,7 +29,6 @@ from frugal_plugins.errors import InputError
 from frugal_plugins.recipe.recipe import Recipe
 from frugal_plugins.report.text import table
 from frugal_plugins.report.words import money
-from frugal_plugins.request import Request
 from frugal_plugins.told import read_told
 
 
@@ -59,7 +58,7 @@ def plan_file(recipe_source: str, source: str, wishes: Wishes, *, as_json: bool)
     recipe = WatchedRecipe.rehearse(recipe_source)
     with ExitStack() as keys:
         keys.enter_context(_any_keys())
-        plan = plan_rows(recipe, _rows(recipe, InputLines(source), wishes), wishes.settings(recipe), Wording(), time.time())
+        plan = plan_rows(recipe, _rows(recipe, _input(recipe, source), wishes), wishes.settings(recipe), Wording(), time.time())
     result(plan_figures(plan), lambda: plan_table(plan), as_json=as_json)
     for row, why in list(plan.refused.items())[:5]:
         note(f"row {row + 1}: {why}")
@@ -67,9 +66,9 @@ def plan_file(recipe_source: str, source: str, wishes: Wishes, *, as_json: bool)
 
 def submit_file(recipe_source: str, source: str, wishes: Wishes, *, as_json: bool) -> None:
     """Add a job; hand it in, or rehearse it to its end."""
-    lines = InputLines(source)
     if wishes.live:
         recipe = Recipe.load(recipe_source, clock=time.time)
+        lines = _input(recipe, source)
         jobs = BatchJobs(recipe, wishes.store, wishes.settings(recipe), sleep=time.sleep)
         try:
             job = jobs.add(_rows(recipe, lines, wishes), wishes.job, source=recipe_source)
@@ -80,7 +79,7 @@ def submit_file(recipe_source: str, source: str, wishes: Wishes, *, as_json: boo
         _report(status, as_json=as_json)
         note(f"Wait for the answers with: frugal batch watch {job} --store {wishes.store}")
         return
-    _report(_rehearse(recipe_source, lines, wishes), as_json=as_json)
+    _report(_rehearse(recipe_source, source, wishes), as_json=as_json)
 
 
 def show_status(store: Path, job: str | None, *, as_json: bool) -> None:
@@ -141,19 +140,13 @@ def write_results(store: Path, job: str, output: Path, *, as_json: bool) -> None
     _exists(store)
     jobs = BatchJobs(_no_recipe(), store)
     counts = {"rows": 0, "answered": 0, "failed": 0, "under_way": 0}
-    beside = output.with_name(f".{output.name}.part")
     try:
-        with beside.open("w", encoding="utf-8", newline="") as file:
-            write = csv_writer(file) if output.suffix == ".csv" else jsonl_writer(file)
+        with writer(output) as write:
             for row in jobs.results(job):
                 write(row)
                 counts["rows"] += 1
                 counts["answered" if row.reply is not None else "failed" if row.error is not None else "under_way"] += 1
-        beside.replace(output)
-    except OSError as error:
-        raise InputError(f"{output} cannot be written ({error.strerror}); free the disk or name another file") from error
     finally:
-        beside.unlink(missing_ok=True)
         jobs.close()
     words = [(name.replace("_", " "), f"{count:,}") for name, count in counts.items()]
     result({**counts, "output": str(output)}, lambda: table(f"results of {job}", ("", ""), words), as_json=as_json)
@@ -171,7 +164,13 @@ def dollars(written: str | None) -> Decimal | None:
         raise typer.BadParameter("give dollars as a number, for example 2.50", param_hint="--max-usd") from error
 
 
-def _rehearse(recipe_source: str, lines: InputLines, wishes: Wishes) -> JobStatus:
+def _input(recipe: Recipe, source: str) -> InputLines:
+    """The lines of a file. For a recipe whose model embeds, a plain text is a document."""
+    usual = recipe.settings.tiers[recipe.settings.baseline].models[0]
+    return InputLines(source, EVERYTHING, documents="embed" in usual)
+
+
+def _rehearse(recipe_source: str, source: str, wishes: Wishes) -> JobStatus:
     """The whole job at a provider on this machine, where a day passes at once."""
     needs_sandbox()
     from frugal_plugins.sandbox import Sandbox, VirtualClock
@@ -182,7 +181,7 @@ def _rehearse(recipe_source: str, lines: InputLines, wishes: Wishes) -> JobStatu
         recipe = WatchedRecipe.rehearse(recipe_source, clock=clock.now)
         jobs = BatchJobs(recipe, store, wishes.settings(recipe), sleep=clock.advance)
         try:
-            job = jobs.add(_rows(recipe, lines, wishes), wishes.job, source=recipe_source)
+            job = jobs.add(_rows(recipe, _input(recipe, source), wishes), wishes.job, source=recipe_source)
             with _progress(jobs.status(job).rows) as show:
                 status = jobs.run(job, show)
         finally:
@@ -232,8 +231,7 @@ def _no_recipe() -> Recipe:
 def _rows(recipe: Recipe, lines: InputLines, wishes: Wishes) -> Iterator[NewRow]:
     for line in lines:
         if line.bad is None:
-            request = Request(line.model or recipe.name, line.messages, line.params)
-            yield NewRow(request, line.custom_id, read_told({"frugal": line.frugal}))
+            yield NewRow(line.request(recipe.name), line.custom_id, read_told({"frugal": line.frugal}))
         elif not wishes.skip_bad:
             raise InputError(f"{line.bad}. Correct the line, or leave it out with --skip-bad-lines.", file=lines.source, line=line.number)
         else:

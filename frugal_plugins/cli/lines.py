@@ -1,4 +1,4 @@
-"""The input of `frugal run`: one request on each line, checked before anything is sent."""
+"""The input of `frugal run` and `frugal batch`: one request on each line, checked before anything is sent."""
 
 from __future__ import annotations
 
@@ -10,13 +10,23 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
+from frugal_plugins.cli.table_lines import TABLES, table_lines
 from frugal_plugins.errors import InputError
 from frugal_plugins.litellm.reach import CONNECTION
+from frugal_plugins.request import Endpoint, Request
 
 STDIN: Final = "-"
 _REFUSED: Final = CONNECTION | {"mock_response", "callbacks", "success_callback", "failure_callback"}
 _NOT_SENT: Final = frozenset({"stream", "stream_options", "metadata"})
-_CHAT_URLS: Final = (None, "/v1/chat/completions", "/chat/completions")
+_URLS: Final[Mapping[Any, Endpoint]] = {
+    "/v1/chat/completions": "chat",
+    "/chat/completions": "chat",
+    "/v1/responses": "responses",
+    "/v1/embeddings": "embeddings",
+    "/v1/messages": "messages",
+}
+CHAT_ONLY: Final[tuple[Endpoint, ...]] = ("chat",)
+EVERYTHING: Final[tuple[Endpoint, ...]] = ("chat", "responses", "embeddings", "messages")
 _DIGEST_CHARS: Final = 16
 
 
@@ -41,20 +51,31 @@ class Line:
     params: Mapping[str, Any] = field(default_factory=dict)
     frugal: Mapping[str, Any] = field(default_factory=dict)
     bad: str | None = None
+    endpoint: Endpoint = "chat"
 
     def problem(self, source: str) -> InputError:
         """The line's problem, with its place and what to do."""
         return InputError(f"{self.bad}. Correct the line, or go on without it with --on-bad-line skip.", file=source, line=self.number)
 
+    def request(self, model: str) -> Request:
+        """The line as a request; `model` where it names none."""
+        return Request(self.model or model, self.messages, self.params, endpoint=self.endpoint)
+
 
 class InputLines:
-    """A JSONL file, or stdin (which is read whole). Can be read more than once.
+    """A JSONL, CSV or Parquet file, or stdin (JSONL, which is read whole). Can be read more than once.
+
+    Args:
+        endpoints: which kinds of request may come.
+        documents: whether a plain text is one to be embedded, because the recipe's model does nothing else.
 
     Raises InputError when the file cannot be opened.
     """
 
-    def __init__(self, source: str) -> None:
+    def __init__(self, source: str, endpoints: tuple[Endpoint, ...] = CHAT_ONLY, *, documents: bool = False) -> None:
         self.source = "stdin" if source == STDIN else source
+        self._endpoints = endpoints
+        self._documents = documents
         self._held = sys.stdin.buffer.read().splitlines(keepends=True) if source == STDIN else None
 
     def __iter__(self) -> Iterator[Line]:
@@ -62,7 +83,7 @@ class InputLines:
         for number, raw in enumerate(self._raw(), start=1):
             if not raw.strip():
                 continue
-            line = parse_line(raw, number)
+            line = parse_line(raw, number, self._endpoints, documents=self._documents)
             if line.custom_id is not None and line.bad is None:
                 first = used.setdefault(line.custom_id, number)
                 if first != number:
@@ -77,6 +98,9 @@ class InputLines:
         if self._held is not None:
             yield from self._held
             return
+        if Path(self.source).suffix.lower() in TABLES:
+            yield from table_lines(Path(self.source))
+            return
         try:
             with Path(self.source).open("rb") as file:
                 yield from file
@@ -84,8 +108,8 @@ class InputLines:
             raise InputError(f"the input cannot be read ({error.strerror}); check the path", file=self.source) from error
 
 
-def parse_line(raw: bytes, number: int) -> Line:
-    """Read one line: an OpenAI-style body, or the batch form with `custom_id` and `body`."""
+def parse_line(raw: bytes, number: int, endpoints: tuple[Endpoint, ...] = CHAT_ONLY, *, documents: bool = False) -> Line:
+    """Read one line: an OpenAI-style body, the batch form with `custom_id` and `body`, or a document with `id` and `text`."""
     digest = hashlib.sha256(raw.strip()).hexdigest()[:_DIGEST_CHARS]
     try:
         said = json.loads(raw.decode("utf-8"), parse_constant=_no_constant)
@@ -96,42 +120,90 @@ def parse_line(raw: bytes, number: int) -> Line:
         return Line(number, digest, bad=f"the line is not JSON ({getattr(error, 'msg', None) or error}){half}")
     if not isinstance(said, dict):
         return Line(number, digest, bad=f"the line is {type(said).__name__}, not an object")
+    if documents and "text" in said and not {"messages", "input", "body"} & said.keys():
+        said = _as_document(said)
     custom_id = said.get("custom_id")
-    body: Any = said.get("body", said if "messages" in said else None)
+    body: Any = said.get("body", said if {"messages", "input"} & said.keys() else None)
     name = custom_id if isinstance(custom_id, str) else None
-    problem = _form_problem(said, custom_id)
+    endpoint = _endpoint(said, body, documents)
+    problem = _form_problem(said, custom_id, endpoint, endpoints)
     if problem is None and not isinstance(body, dict):
         problem = "there is no request: write {'model': ..., 'messages': [...]} or {'custom_id': ..., 'body': {...}}"
     if problem is None:
-        problem = _body_problem(body)
-    if problem is not None:
+        problem = _messages_problem(body) if endpoint in ("chat", "messages") else _input_problem(body, endpoint)
+    problem = problem or _body_problem(body)
+    if problem is not None or endpoint is None:
         return Line(number, digest, custom_id=name, bad=problem)
-    own = {"custom_id", "frugal"} if body is said else set()
+    own = {"custom_id", "frugal", "url", "method"} if body is said else set()
     params = {key: value for key, value in body.items() if key not in _NOT_SENT | own | {"model", "messages"}}
-    return Line(number, digest, name, body.get("model"), tuple(body["messages"]), params, _frugal(said, body))
+    messages = () if endpoint == "embeddings" else _items(params.pop("input")) if endpoint == "responses" else tuple(body["messages"])
+    return Line(number, digest, name, body.get("model"), messages, params, _frugal(said, body), endpoint=endpoint)
 
 
-def _form_problem(said: Mapping[str, Any], custom_id: Any) -> str | None:
+def _as_document(said: Mapping[str, Any]) -> dict[str, Any]:
+    """A document as the request that embeds it."""
+    more = {key: said[key] for key in ("model", "dimensions", "user") if key in said}
+    name = said.get("custom_id", said.get("id"))
+    named = {} if name is None else {"custom_id": str(name) if isinstance(name, int) else name}
+    return {**named, "url": "/v1/embeddings", "frugal": said.get("frugal"), "body": {**more, "input": said["text"]}}
+
+
+def _endpoint(said: Mapping[str, Any], body: Any, documents: bool) -> Endpoint | None:
+    """Which API a line is written for; None where its url names none of them."""
+    if said.get("url") is not None:
+        return _URLS.get(said["url"])
+    if isinstance(body, dict) and "input" in body and "messages" not in body:
+        return "embeddings" if documents or "embed" in str(body.get("model")) else "responses"
+    return "chat"
+
+
+def _form_problem(said: Mapping[str, Any], custom_id: Any, endpoint: Endpoint | None, endpoints: tuple[Endpoint, ...]) -> str | None:
     if custom_id is not None and not isinstance(custom_id, str):
         return "custom_id must be text"
-    if said.get("url") not in _CHAT_URLS:
-        return f"url {str(said['url'])[:60]!r} is not /v1/chat/completions"
+    if custom_id == "":
+        return "custom_id is empty; name the request, or leave it out"
+    if endpoint is None:
+        able = " or ".join(url for url, kind in _URLS.items() if kind in endpoints and url.startswith("/v1"))
+        return f"url {str(said['url'])[:60]!r} is not {able}"
+    if endpoint not in endpoints:
+        asked = next(url for url, kind in _URLS.items() if kind == endpoint)
+        return f"url '{asked}' is not /v1/chat/completions; it goes through frugal batch, or frugal run --lane batch"
     return None
 
 
-def _body_problem(body: Mapping[str, Any]) -> str | None:
+def _messages_problem(body: Mapping[str, Any]) -> str | None:
     messages = body.get("messages")
     if not isinstance(messages, list) or not messages:
         return "messages must be a list with at least one message"
     for index, message in enumerate(messages):
         if not isinstance(message, dict) or not isinstance(message.get("role"), str):
             return f"messages[{index}] must be an object with a role"
+    return None
+
+
+def _input_problem(body: Mapping[str, Any], endpoint: Endpoint | None) -> str | None:
+    given = body.get("input")
+    if endpoint == "embeddings":
+        tokens = isinstance(given, list) and all(isinstance(one, (str, int, list)) for one in given)
+        return None if given and (isinstance(given, str) or tokens) else "input must be a text or a list of texts, and not empty"
+    if isinstance(given, str) and given:
+        return None
+    if isinstance(given, list) and given and all(isinstance(item, dict) for item in given):
+        return None
+    return "input must be a text or a list of items, and not empty"
+
+
+def _body_problem(body: Mapping[str, Any]) -> str | None:
     if "model" in body and (not isinstance(body["model"], str) or not body["model"]):
         return "model must be text; leave it out to let the recipe choose"
     refused = sorted(_REFUSED & body.keys())
     if refused:
         return f"{refused[0]} does not belong in a request; keys and addresses come from the environment"
     return None
+
+
+def _items(given: Any) -> tuple[Mapping[str, Any], ...]:
+    return ({"role": "user", "content": given},) if isinstance(given, str) else tuple(given)
 
 
 def _frugal(said: Mapping[str, Any], body: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -22,6 +22,7 @@ from frugal_plugins.cli.sandbox_command import recorded_file
 from frugal_plugins.cli.screen import console, note, result
 from frugal_plugins.cli.tally import Tally
 from frugal_plugins.cli.watched import WatchedRecipe
+from frugal_plugins.errors import InputError
 from frugal_plugins.report.text import table
 from frugal_plugins.report.words import money, number, percent
 
@@ -36,10 +37,14 @@ class Wishes:
     max_usd: Decimal | None = None
     limit: int | None = None
     recorded: Path | None = None
+    batch: bool = False
 
 
 def run_file(recipe_source: str, source: str, output: Path, wishes: Wishes, *, as_json: bool) -> None:
     """Run a file and leave with 0, 1 (some requests failed or are left), 2 (bad input) or 130 (interrupted)."""
+    if wishes.batch:
+        _run_batch(recipe_source, source, output, wishes, as_json=as_json)
+        return
     recipe = WatchedRecipe.load(recipe_source) if wishes.live else WatchedRecipe.rehearse(recipe_source)
     lines = InputLines(source)
     total = lines.count()
@@ -58,6 +63,23 @@ def run_file(recipe_source: str, source: str, output: Path, wishes: Wishes, *, a
             recipe.close()
         complete = tally.stopped is None and tally.error is None and tally.done >= total
         delivered.close(complete=complete)
+    result(_figures(tally, recipe, output), lambda: _table(tally, recipe), as_json=as_json)
+    _leave(tally, recipe, output)
+
+
+def _run_batch(recipe_source: str, source: str, output: Path, wishes: Wishes, *, as_json: bool) -> None:
+    """The same files through the providers' batches."""
+    from frugal_plugins.cli.run_batch import BatchWishes, input_lines, run_in_batches
+
+    lines = input_lines(recipe_source, source)
+    total = lines.count()
+    tally = Tally(total=total if wishes.limit is None else min(total, wishes.limit))
+    with Delivered(output) as delivered:
+        if not delivered.resumable:
+            raise InputError(f"{output} is no file; a batch takes hours and goes on after a stop, so name a file")
+        said = BatchWishes(wishes.live, wishes.skip_bad, wishes.max_usd, wishes.limit)
+        recipe = run_in_batches(recipe_source, lines, delivered, tally, said)
+        delivered.close(complete=tally.stopped is None and tally.error is None and tally.done >= total)
     result(_figures(tally, recipe, output), lambda: _table(tally, recipe), as_json=as_json)
     _leave(tally, recipe, output)
 

@@ -26,7 +26,16 @@ def shipped(name: str) -> RecipeSettings:
 
 
 def test_the_shipped_recipes_are_these() -> None:
-    assert shipped_recipes() == NAMES
+    assert shipped_recipes() == tuple(sorted((*NAMES, "embed")))
+
+
+def test_the_embedding_recipe_has_one_model_that_embeds_and_has_a_batch_price() -> None:
+    recipe = shipped("embed")
+    model = recipe.tiers[recipe.baseline].models[0]
+    standard, batch = (PriceBook().rates(model, lane=lane) for lane in ("standard", "batch"))
+    assert standard is not None
+    assert batch is not None
+    assert batch.input_usd * 2 == standard.input_usd
 
 
 @pytest.mark.parametrize("name", NAMES)
