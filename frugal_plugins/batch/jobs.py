@@ -16,6 +16,7 @@ from frugal_plugins.batch.direct import give_up_late, go_direct, resume_direct, 
 from frugal_plugins.batch.forming import form_batches
 from frugal_plugins.batch.http import NoAnswer, Refusal
 from frugal_plugins.batch.planning import Plan, plan_rows
+from frugal_plugins.batch.postgres_store import open_store
 from frugal_plugins.batch.reading import JobStatus, RowResult, results_of, status_of
 from frugal_plugins.batch.rows import NewRow
 from frugal_plugins.batch.settings import BatchSettings
@@ -32,7 +33,7 @@ class BatchJobs:
 
     Args:
         recipe: its cache, router and caps apply to every row; its ledger books every row once.
-        path: the store's file.
+        path: the store's file, a postgresql:// URL for several workers, or a store that is open.
         settings: for jobs added here; a job keeps the settings it was added with.
         clock: unix seconds; the recipe's own where none is given.
         sleep: waits; a virtual clock's `advance` in tests.
@@ -47,7 +48,7 @@ class BatchJobs:
     def __init__(
         self,
         recipe: Recipe,
-        path: str | os.PathLike[str],
+        path: str | os.PathLike[str] | JobStore,
         settings: BatchSettings | None = None,
         *,
         clock: Callable[[], float] | None = None,
@@ -57,7 +58,7 @@ class BatchJobs:
         heard: Callable[[Entry], None] | None = None,
     ) -> None:
         self.recipe = recipe
-        self.store = JobStore(path)
+        self.store = open_store(path)
         self.settings = settings or BatchSettings.of(recipe)
         self.clock = clock or recipe.clock
         self.sleep = sleep

@@ -16,12 +16,17 @@ batch_app = typer.Typer(
     no_args_is_help=True,
 )
 
-_STORE = Path("frugal-batch.sqlite")
+_STORE = "frugal-batch.sqlite"
 
 RecipeName = Annotated[str, typer.Argument(metavar="RECIPE", help="A recipe file, or the name of a shipped recipe.")]
 JobName = Annotated[str, typer.Argument(metavar="JOB", help="The job's name, as `submit` printed it.")]
-Input = Annotated[str, typer.Option("--input", "-i", metavar="FILE", help="Requests, one JSON object a line, as for `frugal run`.")]
-Store = Annotated[Path, typer.Option("--store", metavar="FILE", help="Where jobs are kept.")]
+Input = Annotated[str, typer.Option("--input", "-i", metavar="FILE", help="Requests or documents: JSON lines, CSV or Parquet.")]
+Store = Annotated[
+    str,
+    typer.Option(
+        "--store", metavar="FILE", envvar="FRUGAL_BATCH_STORE", help="Where jobs are kept: a file, or postgresql://... for several workers."
+    ),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout and nothing else there.")]
 Window = Annotated[float | None, typer.Option(min=0.1, metavar="HOURS", help="When all must be there; else the recipe's, or 24.")]
 MaxUsd = Annotated[str | None, typer.Option(metavar="USD", help="Stop before the job could cost more.")]
@@ -115,9 +120,22 @@ def watch(
 
 @batch_app.command()
 @plainly
+def work(
+    recipe: RecipeName,
+    store: Store = _STORE,
+    as_json: AsJson = False,
+) -> None:
+    """Work on every open job of a recipe that nobody else works on, until there is none. Start several on one PostgreSQL store."""
+    from frugal_plugins.cli.batch_work import work_on_jobs
+
+    work_on_jobs(recipe, store, as_json=as_json)
+
+
+@batch_app.command()
+@plainly
 def results(
     job: JobName,
-    output: Annotated[Path, typer.Option("--output", "-o", metavar="FILE", help="Where they go: .jsonl, or .csv.")],
+    output: Annotated[Path, typer.Option("--output", "-o", metavar="FILE", help="Where they go: .jsonl, .csv or .parquet.")],
     store: Store = _STORE,
     as_json: AsJson = False,
 ) -> None:

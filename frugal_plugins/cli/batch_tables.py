@@ -18,7 +18,8 @@ def figures(status: JobStatus) -> dict[str, Any]:
     """A job as plain numbers for JSON."""
     said = asdict(status)
     said |= {name: number(said[name]) for name in ("spent_usd", "late_extra_usd", "lost_usd")}
-    return said | {"deadline": _moment(status.deadline_seconds)}
+    expected = None if status.expected_seconds is None else _moment(status.expected_seconds)
+    return said | {"deadline": _moment(status.deadline_seconds), "expected": expected}
 
 
 def status_table(status: JobStatus) -> Table:
@@ -38,6 +39,10 @@ def status_table(status: JobStatus) -> Table:
         ("of that, for answers that got lost at the provider", money(status.lost_usd)),
         ("deadline", _moment(status.deadline_seconds)),
     ]
+    if status.late_rows:
+        rows.append(("rows filled in before the deadline", ", ".join(f"{count:,} {lane}" for lane, count in status.late_rows.items())))
+    if status.expected_seconds is not None:
+        rows.append(("batches under way are expected to end", _moment(status.expected_seconds)))
     if status.usual_seconds is not None:
         rows.append(("such batches have taken", f"{status.usual_seconds / 60:.0f} minutes"))
     return table(f"job {status.job}", ("", ""), rows)

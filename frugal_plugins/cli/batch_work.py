@@ -17,7 +17,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from frugal_plugins.batch import BatchJobs, BatchSettings, JobStatus, NewRow
 from frugal_plugins.batch.bodies import Wording
 from frugal_plugins.batch.planning import plan_rows
-from frugal_plugins.batch.store import JobStore
+from frugal_plugins.batch.postgres_store import is_postgres, open_store
 from frugal_plugins.cli.batch_output import writer
 from frugal_plugins.cli.batch_tables import figures, plan_figures, plan_table, status_table
 from frugal_plugins.cli.failures import FAILED
@@ -36,7 +36,7 @@ from frugal_plugins.told import read_told
 class Wishes:
     """The options of a job."""
 
-    store: Path = Path("frugal-batch.sqlite")
+    store: str = "frugal-batch.sqlite"
     job: str | None = None
     live: bool = False
     window_hours: float | None = None
@@ -82,7 +82,7 @@ def submit_file(recipe_source: str, source: str, wishes: Wishes, *, as_json: boo
     _report(_rehearse(recipe_source, source, wishes), as_json=as_json)
 
 
-def show_status(store: Path, job: str | None, *, as_json: bool) -> None:
+def show_status(store: str, job: str | None, *, as_json: bool) -> None:
     """Print one job, or all."""
     _exists(store)
     jobs = BatchJobs(_no_recipe(), store)
@@ -98,7 +98,7 @@ def show_status(store: Path, job: str | None, *, as_json: bool) -> None:
     result({"jobs": [figures(one) for one in found]}, lambda: table(f"jobs in {store}", columns, rows), as_json=as_json)
 
 
-def watch_job(store: Path, job: str, max_usd: str | None, *, as_json: bool) -> None:
+def watch_job(store: str, job: str, max_usd: str | None, *, as_json: bool) -> None:
     """Run a job to its end."""
     with _job(store, job) as jobs:
         if max_usd is not None:
@@ -108,24 +108,41 @@ def watch_job(store: Path, job: str, max_usd: str | None, *, as_json: bool) -> N
     _report(status, as_json=as_json)
 
 
-def cancel_job(store: Path, job: str, *, as_json: bool) -> None:
+def work_on_jobs(recipe_source: str, store: str, *, as_json: bool) -> None:
+    """Run every open job of a recipe."""
+    _exists(store)
+    recipe = Recipe.load(recipe_source, clock=time.time)
+    jobs = BatchJobs(recipe, store, sleep=time.sleep)
+    try:
+        done = jobs.work()
+    finally:
+        recipe.close()
+        jobs.close()
+    words = ("job", "state", "rows", "done", "failed", "spent")
+    rows = [(one.job, one.state, f"{one.rows:,}", f"{one.done:,}", f"{one.failed:,}", money(one.spent_usd)) for one in done]
+    result({"jobs": [figures(one) for one in done]}, lambda: table(f"jobs of '{recipe.name}' worked on here", words, rows), as_json=as_json)
+    if any(one.failed or one.state != "done" for one in done):
+        raise typer.Exit(FAILED)
+
+
+def cancel_job(store: str, job: str, *, as_json: bool) -> None:
     """Cancel a job."""
     with _job(store, job) as jobs:
         status = jobs.cancel(job)
     _report(status, as_json=as_json, leave=False)
 
 
-def reconcile_job(store: Path, job: str, *, as_json: bool) -> None:
+def reconcile_job(store: str, job: str, *, as_json: bool) -> None:
     """Look up what may have been handed in."""
     with _job(store, job) as jobs:
         status = jobs.reconcile(job)
     _report(status, as_json=as_json, leave=False)
 
 
-def forget_job(store: Path, job: str, *, as_json: bool) -> None:
+def forget_job(store: str, job: str, *, as_json: bool) -> None:
     """Remove a job that is over."""
     _exists(store)
-    kept = JobStore(store)
+    kept = open_store(store)
     try:
         if kept.job(job)["state"] == "open":
             raise InputError(f"job '{job}' is under way; cancel it first, or watch it to its end")
@@ -135,7 +152,7 @@ def forget_job(store: Path, job: str, *, as_json: bool) -> None:
     result({"forgotten": job}, lambda: f"'{job}' is removed from {store}", as_json=as_json)
 
 
-def write_results(store: Path, job: str, output: Path, *, as_json: bool) -> None:
+def write_results(store: str, job: str, output: Path, *, as_json: bool) -> None:
     """Write the rows of a job to a file, whole or not at all."""
     _exists(store)
     jobs = BatchJobs(_no_recipe(), store)
@@ -176,7 +193,10 @@ def _rehearse(recipe_source: str, source: str, wishes: Wishes) -> JobStatus:
     from frugal_plugins.sandbox import Sandbox, VirtualClock
 
     clock = VirtualClock(time.time())
-    store = wishes.store.with_name(f"{wishes.store.stem}-sandbox{wishes.store.suffix}")
+    if is_postgres(wishes.store):
+        raise InputError("a rehearsal keeps its made-up answers in a file of its own; name a file with --store, or add --live")
+    named = Path(wishes.store)
+    store = named.with_name(f"{named.stem}-sandbox{named.suffix}")
     with Sandbox(clock=clock) as sandbox, pointed_at(sandbox):
         recipe = WatchedRecipe.rehearse(recipe_source, clock=clock.now)
         jobs = BatchJobs(recipe, store, wishes.settings(recipe), sleep=clock.advance)
@@ -192,10 +212,10 @@ def _rehearse(recipe_source: str, source: str, wishes: Wishes) -> JobStatus:
 
 
 @contextmanager
-def _job(store: Path, job: str) -> Iterator[BatchJobs]:
+def _job(store: str, job: str) -> Iterator[BatchJobs]:
     """The jobs of a store, with the recipe a job was made with."""
     _exists(store)
-    look = JobStore(store)
+    look = open_store(store)
     try:
         source = look.job(job)["source"]
     finally:
@@ -217,8 +237,8 @@ def _any_keys() -> Iterator[None]:
         yield
 
 
-def _exists(store: Path) -> None:
-    if not store.exists():
+def _exists(store: str) -> None:
+    if not is_postgres(store) and not Path(store).exists():
         raise InputError(f"{store} does not exist; name the store the job was submitted to with --store")
 
 

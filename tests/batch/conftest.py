@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from frugal_plugins.sandbox import Sandbox, VirtualClock
+from tests.answers.conftest import postgres  # noqa: F401 - a fixture
 from tests.batch.scene import START, Scene, keys_for
 
 

@@ -12,9 +12,9 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-from frugal_plugins.batch.store import JobStore
 from frugal_plugins.sandbox import Sandbox, VirtualClock
 from frugal_plugins.sandbox.faults import Fault
+from tests.batch.mortal import open_store_of
 from tests.batch.scene import START, ledger_usd
 
 ROOT = Path(__file__).parents[2]
@@ -64,6 +64,7 @@ def die(process: subprocess.Popen[str], **said: Any) -> Mapping[str, Any]:
 def kill_at(
     process: subprocess.Popen[str], provider: str, folder: Path, die_at: int, *, rows: int, settings: Mapping[str, Any],
     faults: tuple[Fault, ...] = (), more: Mapping[str, Any] | None = None, how: Mapping[str, Any] | None = None,
+    store: Mapping[str, str] | None = None,
 ) -> Aftermath:  # fmt: skip
     """Run a job, kill it at one step, run it again to its end, and read everything anew."""
     folder.mkdir()
@@ -73,15 +74,16 @@ def kill_at(
         said = {
             "folder": str(folder), "provider": provider, "url": sandbox.url, "rows": rows,
             "settings": dict(settings), "more": dict(more or {}), "how": dict(how or {}),
+            "store": None if store is None else dict(store),
         }  # fmt: skip
         killed = die(process, die_at=die_at, **said)["killed"]
         if killed:
             die(process, die_at=0, **said)
         lines = sandbox.invoice().lines
-        store = JobStore(folder / "jobs.sqlite")
-        found = store.all("SELECT name, state FROM rows WHERE job = 'one' ORDER BY n")
-        answered = store.count("SELECT count(*) FROM calls WHERE state = 'answered'")
-        store.close()
+        kept = open_store_of(said["store"], folder)
+        found = kept.all("SELECT name, state FROM rows WHERE job = 'one' ORDER BY n")
+        answered = kept.count("SELECT count(*) FROM calls WHERE state = 'answered'")
+        kept.close()
         return Aftermath(
             die_at,
             killed,

@@ -18,6 +18,8 @@ from typing import Any
 
 from frugal_plugins import Recipe
 from frugal_plugins.batch import BatchJobs, BatchSettings
+from frugal_plugins.batch.postgres_store import PostgresJobStore
+from frugal_plugins.batch.store import JobStore
 from frugal_plugins.errors import FrugalError
 from frugal_plugins.prices import load_price_list
 from frugal_plugins.tokens import count_text
@@ -41,6 +43,29 @@ class RemoteClock:
             self.at = float(json.load(response)["now_unix_seconds"])
 
 
+LEASE_SECONDS = 0.6
+
+
+def open_store_of(said: Any, folder: Path) -> JobStore:
+    """The job's store: a file, or a schema of a server."""
+    if said is None:
+        return JobStore(folder / "jobs.sqlite")
+    return PostgresJobStore(said["dsn"], schema=said["schema"], lease_seconds=LEASE_SECONDS)
+
+
+def run_when_free(jobs: BatchJobs) -> None:
+    """A worker that was killed keeps its lease for a moment."""
+    for _ in range(20):
+        try:
+            jobs.run("one")
+        except FrugalError as error:
+            if "another worker is working" not in str(error):
+                raise
+            time.sleep(LEASE_SECONDS / 3)
+        else:
+            return
+
+
 def run(said: dict[str, Any]) -> None:
     """One run of the job, which ends at its end or at step `die_at`."""
     os.environ.update(keys_for(f"{said['url']}/v1", said["url"]))
@@ -54,10 +79,11 @@ def run(said: dict[str, Any]) -> None:
             os.kill(os.getpid(), signal.SIGKILL)
 
     recipe = Recipe.load(recipe_of(MODELS[said["provider"]], folder, **said["more"]), clock=clock.now)
-    jobs = BatchJobs(recipe, folder / "jobs.sqlite", BatchSettings(**said["settings"]), sleep=clock.advance, persisted=persisted)
+    store = open_store_of(said.get("store"), folder)
+    jobs = BatchJobs(recipe, store, BatchSettings(**said["settings"]), sleep=clock.advance, persisted=persisted)
     if jobs.store.one("SELECT id FROM jobs WHERE id = 'one'") is None:
         jobs.add(rows_of(said["rows"], **said["how"]), "one")
-    jobs.run("one")
+    run_when_free(jobs)
     recipe.close()
     jobs.close()
     (folder / "steps").write_text(str(steps))
