@@ -92,6 +92,38 @@ def test_flex_fills_in_at_the_batch_price_where_the_model_has_it(scene: MakeScen
     assert one.books_agree()
 
 
+def test_what_flex_has_no_room_for_is_answered_in_real_time_before_the_deadline_and_the_extra_is_said(scene: MakeScene) -> None:
+    one = scene("openai", settings=BatchSettings(window_hours=2), more={"tiers": {"only": {"models": ["openai/gpt-5-mini"]}}})
+    one.fault("batch_slow", hold_seconds=40_000)
+    one.fault("rate_limit", endpoint="chat", times=3, retry_after_seconds=1)
+    status, found = one.run(rows_of(10, max_tokens=3000))
+    lanes = [line.lane for line in one.sandbox.invoice().lines]
+    assert lanes.count("standard") == 3
+    assert "flex" in lanes
+    assert all(row.reply is not None for row in found)
+    assert status.late_rows == {"flex": lanes.count("flex"), "standard": 3}
+    assert status.late_extra_usd > 0
+    assert one.books_agree()
+
+
+def test_finish_times_are_estimated_from_how_far_a_batch_is_and_from_what_others_took(scene: MakeScene) -> None:
+    one = scene("openai")
+    jobs = one.jobs()
+    jobs.add(rows_of(20), "first")
+    assert jobs.submit("first").expected_seconds is None, "nothing has ended here yet"
+    submitted = one.clock.now()
+    one.clock.advance(300)
+    jobs.step("first")
+    halfway = jobs.status("first").expected_seconds
+    assert halfway == pytest.approx(submitted + 610, abs=80)
+    jobs.run("first")
+    jobs.add(rows_of(5, text="Another {n}?"), "second")
+    started = one.clock.now()
+    told = jobs.submit("second")
+    assert told.expected_seconds == pytest.approx(started + (told.usual_seconds or 0), abs=1)
+    one.close(jobs)
+
+
 def test_without_a_deadline_lane_late_rows_end_with_words_and_nothing_dearer_is_bought(scene: MakeScene) -> None:
     one = scene("openai", settings=BatchSettings(window_hours=2, deadline_lane="none"))
     one.fault("batch_slow", hold_seconds=20_000)
