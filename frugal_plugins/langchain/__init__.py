@@ -15,12 +15,21 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from frugal_plugins.langchain.batch import BatchExecutor as BatchExecutor
     from frugal_plugins.langchain.cache import FaissSemanticCache as FaissSemanticCache
+    from frugal_plugins.langchain.chat_history import SummarizedChatHistory as SummarizedChatHistory
+    from frugal_plugins.langchain.memory import SummarizingMemory as SummarizingMemory
     from frugal_plugins.langchain.pipeline import runnable as runnable
     from frugal_plugins.langchain.router import FrugalRouter as FrugalRouter
 
-__all__ = ["BatchExecutor", "FaissSemanticCache", "FrugalRouter", "runnable"]
+__all__ = ["BatchExecutor", "FaissSemanticCache", "FrugalRouter", "SummarizedChatHistory", "SummarizingMemory", "runnable"]
 
-_HOMES = {"BatchExecutor": "batch", "FaissSemanticCache": "cache", "FrugalRouter": "router", "runnable": "pipeline"}
+_HOMES = {
+    "BatchExecutor": "batch",
+    "FaissSemanticCache": "cache",
+    "FrugalRouter": "router",
+    "SummarizedChatHistory": "chat_history",
+    "SummarizingMemory": "memory",
+    "runnable": "pipeline",
+}
 
 
 def __getattr__(name: str) -> Any:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
 from frugal_plugins.told import Told, read_told
+
+_SESSIONS: Final = ("frugal_session", "thread_id", "session_id")  # ours, LangGraph's, RunnableWithMessageHistory's
 
 
 def hear(metadata: Mapping[str, Any], configurable: Mapping[str, Any], task: str | None = None) -> Told:
@@ -14,7 +16,7 @@ def hear(metadata: Mapping[str, Any], configurable: Mapping[str, Any], task: str
     >>> hear({"frugal": {"tenant": "acme"}}, {"thread_id": "7"}).session
     '7'
     """
-    session = configurable.get("frugal_session") or configurable.get("thread_id")
+    session = next((configurable[name] for name in _SESSIONS if configurable.get(name)), None)
     said: dict[str, Any] = {"task": configurable.get("frugal_task") or task, "session": session}
     for place in (metadata, configurable):
         more = place.get("frugal")

@@ -24,6 +24,7 @@ from frugal_plugins.langchain.calls import plain_tool, request_of
 from frugal_plugins.langchain.hearing import hear
 from frugal_plugins.langchain.messages import Conversation, as_dict
 from frugal_plugins.langchain.output import Output, routed_output
+from frugal_plugins.langchain.remembered import book, note_in
 from frugal_plugins.langchain.tiers import Tiers
 from frugal_plugins.langchain.voices import InnerVoice, PublicVoice, Voice, as_chunk
 from frugal_plugins.prices import bare_name, provider_of
@@ -269,8 +270,13 @@ class FrugalRouter(BaseChatModel):
         if untouched:
             flow, ctx = ask(request.with_(model=recipe.baseline_model(request))), Context(recipe=recipe.name)
         else:
-            told = hear(metadata, configurable, self.task)
-            flow, ctx = recipe.flow(request, told=told, host="langchain", reachable=tiers.reachable, own_limit=self._own_limit)
+            told, remembered = hear(metadata, configurable, self.task), note_in(messages)
+            without = () if remembered is None else ("history",)
+            flow, ctx = recipe.flow(
+                request, told=told, host="langchain", reachable=tiers.reachable, own_limit=self._own_limit, without=without
+            )
+            if remembered is not None:
+                book(remembered, ctx)
             request = request.with_(tags={**request.tags, **told.tags}, session=told.session)
         return Asking(recipe, tiers, voice, conversation, kwargs, request, flow, ctx, output, untouched)
 

@@ -7,16 +7,17 @@ import hashlib
 import os
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from importlib import import_module
 from pathlib import Path
 from typing import Any, Final, cast
 
 from frugal_plugins.answers import AnswerStore
 from frugal_plugins.errors import RecipeError
-from frugal_plugins.flow import Call, Context, Flow, Mode, Next, Technique, compose
+from frugal_plugins.flow import Call, Context, Flow, Group, Mode, Next, Technique, compose
 from frugal_plugins.ledger.file import Ledger
 from frugal_plugins.ledger.settle import Entry
+from frugal_plugins.ledger.watching import WATCHERS
 from frugal_plugins.prices import PriceBook, load_price_list, own_rates
 from frugal_plugins.recipe.build import build_cache, build_history, build_route, build_store
 from frugal_plugins.recipe.explain import Explanation, explain
@@ -93,23 +94,25 @@ class Recipe:
         host: str = "core",
         reachable: Callable[[str], bool] | None = None,
         prices: PriceBook | None = None,
+        without: Collection[str] = (),
         **known: Any,
     ) -> tuple[Flow, Context]:
         """Start one request on its way: the flow to drive and the context that fills with decisions and attempts.
 
-        `prices` adds what the host knows (LiteLLM's `model_info`); `known` sets further fields of the context.
+        `prices` adds what the host knows (LiteLLM's `model_info`); `without` names techniques this request has behind it
+        already; `known` sets further fields of the context.
         """
         ctx = Context(recipe=self.name, clock=self.clock, declared_task=told.task, host=host, reachable=reachable, mode=self.mode, **known)
         request = _with_told(request, told)
-        if told.off or self.mode == "off":
-            ctx.group = "bypassed"
-        elif self._is_control(request, ctx):
-            ctx.group = "control"
+        ctx.group = self.group_of(request, told, ctx.id)
         ctx.mode = "on"
-        steps = self._steps_for(request) if ctx.group == "treated" else ()
+        steps = [step for step in self._steps_for(request) if step[0].name not in without] if ctx.group == "treated" else ()
         rest = compose(steps, ctx, innermost=self._ask)
-        ledger = self.ledger
-        return (rest(request) if ledger is None else _booked(rest, request, ctx, ledger, self, prices)), ctx
+        ledger, watchers = self.ledger, WATCHERS.get()
+        if ledger is None and not watchers:
+            return rest(request), ctx
+        tell = (*watchers, ledger.record) if ledger is not None else watchers
+        return _booked(rest, request, ctx, tell, self, prices), ctx
 
     def explain(self, request: Request, *, told: Told = NOTHING, reachable: Callable[[str], bool] | None = None) -> Explanation:
         """What would happen to a request and why, without calling anyone or booking anything."""
@@ -117,6 +120,19 @@ class Recipe:
         request = _with_told(request, told)
         steps = () if told.off or self.mode == "off" else self._steps_for(request)
         return explain(compose(steps, ctx, innermost=self._ask)(request), request, ctx, self)
+
+    def group_of(self, request: Request, told: Told = NOTHING, drawn_by: str = "") -> Group:
+        """Whether a request is treated, left out on the caller's word, or in the control group.
+
+        The control group is a stable share of conversations; requests without a session are drawn one by one, by `drawn_by`.
+        """
+        if told.off or self.mode == "off":
+            return "bypassed"
+        share = self.settings.control_percent
+        if not share:
+            return "treated"
+        drawn = hashlib.sha256((request.session or drawn_by).encode()).digest()
+        return "control" if int.from_bytes(drawn[:4]) / 2**32 < share / 100 else "treated"
 
     def baseline_model(self, request: Request) -> str:
         """The model a request would have gone to without this recipe."""
@@ -191,14 +207,6 @@ class Recipe:
             request = request.with_(model=self.baseline_model(request))
         return (yield Call(request))
 
-    def _is_control(self, request: Request, ctx: Context) -> bool:
-        """A stable share of conversations (or single requests) travels untouched, to measure against."""
-        share = self.settings.control_percent
-        if not share:
-            return False
-        drawn = hashlib.sha256((request.session or ctx.id).encode()).digest()
-        return int.from_bytes(drawn[:4]) / 2**32 < share / 100
-
 
 class _Named:
     """Before limits are set: a request no route has sent anywhere gets the baseline model's name, so that its limits fit."""
@@ -233,24 +241,27 @@ class _Booking:
         self.error = kind.__name__ if kind else None
 
 
-def _booked(rest: Next, request: Request, ctx: Context, ledger: Ledger, recipe: Recipe, prices: PriceBook | None) -> Flow:
+def _booked(
+    rest: Next, request: Request, ctx: Context, tell: tuple[Callable[[Entry], None], ...], recipe: Recipe, prices: PriceBook | None
+) -> Flow:
     booking = _Booking()
     try:
         with booking:
             booking.reply = yield from rest(request)
     finally:
-        ledger.record(
-            Entry(
-                request=request,
-                ctx=ctx,
-                reply=booking.reply,
-                error=booking.error,
-                baseline_model=recipe.baseline_model(request),
-                prices=prices or recipe.prices,
-                at=dt.datetime.fromtimestamp(recipe.clock(), tz=dt.UTC),
-                usual_output=ledger.usual_output,
-            )
+        ledger = recipe.ledger
+        entry = Entry(
+            request=request,
+            ctx=ctx,
+            reply=booking.reply,
+            error=booking.error,
+            baseline_model=recipe.baseline_model(request),
+            prices=prices or recipe.prices,
+            at=dt.datetime.fromtimestamp(recipe.clock(), tz=dt.UTC),
+            usual_output=ledger.usual_output if ledger is not None else lambda _task: None,
         )
+        for told in tell:
+            told(entry)
     return booking.reply
 
 
