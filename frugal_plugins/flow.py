@@ -76,6 +76,7 @@ class Context:
         baseline_usage: what the same request is known to cost untouched, where that was measured beside it.
         reachable: which models this caller may be sent to, where the host restricts them.
         own_limit: the output limit a model was configured with by its owner, where the host knows one; it counts as the caller's own.
+        answer_key: by which name the answer store knows the stored answer that was served, so that it can be rejected later.
     """
 
     recipe: str = ""
@@ -90,6 +91,7 @@ class Context:
     decisions: list[Decision] = field(default_factory=list)
     attempts: list[Attempt] = field(default_factory=list)
     baseline_usage: Usage | None = None
+    answer_key: str | None = None
     _task: Task | None = None
 
     def note(self, technique: str, action: str, why: str, *, tokens_before: int | None = None, tokens_after: int | None = None) -> None:

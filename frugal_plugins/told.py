@@ -1,6 +1,6 @@
 """What a caller says about one request in `metadata["frugal"]`.
 
-`{"off": true}` always wins. `task`, `tenant`, `session`, `team` and `user` are names; `cache` takes LiteLLM's own words
+`{"off": true}` always wins. `task`, `tenant`, `session`, `team`, `user` and `feature` are names; `cache` takes LiteLLM's own words
 (`no-cache`, `no-store`, `ttl`, `namespace`). Words we do not know are left alone: a typo must not break a call.
 """
 
@@ -14,7 +14,7 @@ from typing import Any, Final
 
 _log = logging.getLogger("frugal_plugins")
 
-_TAGS: Final = ("tenant", "team", "user")
+_TAGS: Final = ("tenant", "team", "user", "feature")
 _TASK: Final = re.compile(r"[a-z][a-z0-9_]{0,63}")
 _LONGEST_CHARS: Final = 256
 

@@ -1,4 +1,4 @@
-"""The ledger as a SQLite file, written off the caller's path."""
+"""The ledger a recipe writes into, off the caller's path."""
 
 from __future__ import annotations
 
@@ -9,14 +9,16 @@ import queue
 import sqlite3
 import threading
 import time
-from collections.abc import Iterable
 from pathlib import Path
-from typing import Final
+from typing import Final, Protocol
 
 from frugal_plugins.errors import LedgerError
-from frugal_plugins.ledger.rows import SCHEMA, VERSION, statements
+from frugal_plugins.ledger.rows import Batch, plain, rows_of
 from frugal_plugins.ledger.settle import Entry, settle
+from frugal_plugins.ledger.sqlite import SqliteBook, open_ledger
 from frugal_plugins.prices import load_price_list
+
+__all__ = ["Ledger", "open_ledger"]
 
 _log = logging.getLogger("frugal_plugins.ledger")
 
@@ -25,6 +27,28 @@ _ENOUGH_SEEN: Final = 10
 _LINGER_SECONDS: Final = 0.1
 _RETRY_SECONDS: Final = 0.25
 _GIVE_UP_SECONDS: Final = 10.0
+
+
+class Book(Protocol):
+    """Where batches are written."""
+
+    def write(self, batch: Batch) -> None:
+        """In one transaction. Rows that are there already change nothing."""
+
+    def close(self) -> None:
+        """Let go."""
+
+    def forget(self) -> None:
+        """Drop what belongs to the parent process."""
+
+
+class _Feedback(tuple[str, str, int, float]):
+    """What somebody said of an answer, as a row."""
+
+    __slots__ = ()
+
+
+_Item = Entry | _Feedback | threading.Event
 
 
 class Ledger:
@@ -50,24 +74,28 @@ class Ledger:
         self.written = 0
         self._most = queue_rows
         # SimpleQueue may be entered again by the same thread: a stream the garbage collector closes books itself in the middle of a put.
-        self._queue: queue.SimpleQueue[Entry | threading.Event] = queue.SimpleQueue()
+        self._queue: queue.SimpleQueue[_Item] = queue.SimpleQueue()
         self._writer: threading.Thread | None = None
         self._pid = os.getpid()
         self._lock = threading.RLock()
         self._closing = threading.Event()
         self._hurry = threading.Event()
         self._unsaid = 0
-        self._connection: sqlite3.Connection | None = None
+        self._book: Book = SqliteBook(self.path)
         self._usual: dict[str, tuple[int, int]] = {}
 
     def record(self, entry: Entry) -> None:
         """Hand a finished request in. Returns at once."""
-        if self._writer is None or self._pid != os.getpid() or not self._writer.is_alive():
-            self._start()
-        if self._queue.qsize() >= self._most:
-            self._lose(1, "the queue is full")
-        else:
-            self._queue.put(entry)
+        self._hand_in(entry)
+
+    def feedback(self, id: str, good: bool, source: str = "caller") -> None:  # noqa: A002 - it is the request's id
+        """Say whether the answer to a request was good. Returns at once; the last word of each source counts.
+
+        Args:
+            id: the request's id, as in the ledger and in `x-frugal-id`.
+            source: who says so: `caller`, `judge`, `dashboard`, or a name of your own.
+        """
+        self._hand_in(_Feedback((plain(id), plain(source) or "caller", int(good), time.time())))
 
     def flush(self, timeout_seconds: float = 30.0) -> bool:
         """Wait until all that was recorded is on disk; False when it took longer than that."""
@@ -99,11 +127,19 @@ class Ledger:
         """A connection to the file, its tables made if they are missing. The caller closes it."""
         return open_ledger(self.path)
 
+    def _hand_in(self, item: _Item) -> None:
+        if self._writer is None or self._pid != os.getpid() or not self._writer.is_alive():
+            self._start()
+        if self._queue.qsize() >= self._most:
+            self._lose(1, "the queue is full")
+        else:
+            self._queue.put(item)
+
     def _start(self) -> None:
         with self._lock:
             if self._pid != os.getpid():  # a fork: the parent's thread and rows stay with the parent
                 self._queue, self._pid, self._writer = queue.SimpleQueue(), os.getpid(), None
-                self._connection = None  # the parent's; closing it here would disturb the parent
+                self._book.forget()
             if self._writer is None or not self._writer.is_alive():
                 load_price_list()
                 self._closing.clear()
@@ -116,70 +152,63 @@ class Ledger:
         try:
             self._write_until_closed()
         finally:
-            self._disconnect()
+            self._book.close()
 
     def _write_until_closed(self) -> None:
         while not (self._closing.is_set() and self._queue.empty()):
-            batch: list[Entry] = []
+            entries: list[Entry | _Feedback] = []
             waiting: list[threading.Event] = []
             try:
-                self._sort(self._queue.get(timeout=0.5), batch, waiting)
+                self._sort(self._queue.get(timeout=0.5), entries, waiting)
                 self._hurry.wait(_LINGER_SECONDS)  # a short wait makes one transaction of many requests
                 self._hurry.clear()
-                while len(batch) < _BATCH:
-                    self._sort(self._queue.get_nowait(), batch, waiting)
+                while len(entries) < _BATCH:
+                    self._sort(self._queue.get_nowait(), entries, waiting)
             except queue.Empty:
                 pass
-            if batch:
-                self._store(batch)
+            if entries:
+                self._store(entries)
             for reached in waiting:
                 reached.set()
 
-    def _sort(self, item: Entry | threading.Event, batch: list[Entry], waiting: list[threading.Event]) -> None:
+    def _sort(self, item: _Item, entries: list[Entry | _Feedback], waiting: list[threading.Event]) -> None:
         if isinstance(item, threading.Event):
             waiting.append(item)
         else:
-            batch.append(item)
+            entries.append(item)
 
-    def _store(self, batch: list[Entry]) -> None:
+    def _store(self, entries: list[Entry | _Feedback]) -> None:
         """Write a batch, trying again while the file is locked or full, for a bounded time."""
         until = time.monotonic() + _GIVE_UP_SECONDS
-        rows = [row for entry in batch for row in self._rows(entry)]
+        batch = self._batch(entries)
         while True:
             try:
-                self._insert(rows)
+                batch.losses = [(time.time(), self._unsaid, "queue full or file not writable")] if self._unsaid else []
+                self._book.write(batch)
             except (sqlite3.Error, LedgerError, OSError) as error:
-                self._disconnect()
+                self._book.close()
                 hopeless = isinstance(error, LedgerError) or time.monotonic() > until or self._queue.qsize() >= self._most
                 if hopeless or self._closing.wait(_RETRY_SECONDS):
-                    self._lose(len(batch), f"{self.path} cannot be written: {error}")
+                    self._lose(len(entries), f"{self.path} cannot be written: {error}")
                     return
             else:
-                self.written += len(batch)
+                self._unsaid -= batch.losses[0][1] if batch.losses else 0
+                self.written += len(entries)
                 return
 
-    def _insert(self, rows: Iterable[tuple[str, tuple[object, ...]]]) -> None:
-        """One transaction on the writer's own connection, which stays open: closing it would checkpoint the file each time."""
-        connection = self._connection = self._connection or self.open()
-        with connection:
-            if self._unsaid:
-                connection.execute("INSERT INTO losses VALUES (?, ?, ?)", (time.time(), self._unsaid, "queue full or file not writable"))
-            for sql, values in rows:
-                connection.execute(sql, values)
-        self._unsaid = 0
-
-    def _disconnect(self) -> None:
-        connection, self._connection = self._connection, None
-        if connection is not None:
-            connection.close()
-
-    def _rows(self, entry: Entry) -> list[tuple[str, tuple[object, ...]]]:
-        settled = settle(entry)
-        if entry.ctx.group == "control" and entry.reply is not None and settled.outcome == "answered":
-            task = entry.ctx.task(entry.request).name
-            seen, tokens = self._usual.get(task, (0, 0))
-            self._usual[task] = (seen + 1, tokens + entry.reply.usage.output_tokens)
-        return list(statements(entry, settled, keep_text=self.keep_text))
+    def _batch(self, entries: list[Entry | _Feedback]) -> Batch:
+        batch = Batch()
+        for entry in entries:
+            if isinstance(entry, _Feedback):
+                batch.feedback.append(tuple(entry))
+                continue
+            settled = settle(entry)
+            if entry.ctx.group == "control" and entry.reply is not None and settled.outcome == "answered":
+                task = entry.ctx.task(entry.request).name
+                seen, tokens = self._usual.get(task, (0, 0))
+                self._usual[task] = (seen + 1, tokens + entry.reply.usage.output_tokens)
+            batch.requests.append(rows_of(entry, settled, keep_text=self.keep_text))
+        return batch
 
     def _lose(self, rows: int, why: str) -> None:
         first = not self._unsaid
@@ -189,28 +218,3 @@ class Ledger:
             _log.warning(
                 "%d ledger rows lost so far: %s. Traffic goes on; free the disk or the file, or raise ledger.queue_rows.", self.lost, why
             )
-
-
-def open_ledger(path: Path) -> sqlite3.Connection:
-    """Open or create a ledger file; raises LedgerError when it is something else or newer than this program."""
-    if not path.exists():
-        os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
-    connection = sqlite3.connect(path, timeout=2.0)
-    try:
-        version = connection.execute("PRAGMA user_version").fetchone()[0]
-        if version > VERSION:
-            raise LedgerError(f"{path} was written by a newer frugal_plugins (ledger version {version}). Upgrade, or name another file.")
-        if version < VERSION:
-            connection.execute("PRAGMA journal_mode=WAL")
-            connection.executescript(SCHEMA)
-            connection.execute(f"PRAGMA user_version={VERSION}")
-        connection.execute("PRAGMA synchronous=NORMAL")
-    except sqlite3.DatabaseError as error:
-        connection.close()
-        if isinstance(error, sqlite3.OperationalError):
-            raise
-        raise LedgerError(f"{path} is not a ledger: {error}. Name another file with ledger.path or FRUGAL_LEDGER.") from error
-    except LedgerError:
-        connection.close()
-        raise
-    return connection

@@ -1,93 +1,51 @@
-"""The ledger's tables. Money is whole picodollars (1e-12 USD), so that sums are exact; the views show dollars."""
+"""From a settled request to the rows that are written."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from decimal import Decimal
+import re
+from dataclasses import dataclass, field
 from typing import Any, Final
 
-from frugal_plugins.ledger.settle import Entry, Settled
+from frugal_plugins.flow import Decision
+from frugal_plugins.ledger.settle import Entry, Paid, Settled
+from frugal_plugins.ledger.shape import answer_fits
+from frugal_plugins.ledger.tables import pico, usd
 from frugal_plugins.request import fingerprint, text_of
 
-VERSION: Final = 1
-PICO: Final = Decimal(10) ** 12
+__all__ = ["COLUMNS", "KEYS", "Batch", "RequestRows", "pico", "rows_of", "usd"]
 
-SCHEMA: Final = """
-CREATE TABLE IF NOT EXISTS requests (
-  id TEXT PRIMARY KEY, at_seconds REAL NOT NULL, recipe TEXT NOT NULL, host TEXT NOT NULL, endpoint TEXT NOT NULL,
-  grp TEXT NOT NULL, mode TEXT NOT NULL, task TEXT NOT NULL, task_source TEXT NOT NULL,
-  tenant_hash TEXT, session_hash TEXT, team TEXT, request_hash TEXT NOT NULL, stream INTEGER NOT NULL,
-  model_asked TEXT NOT NULL, model_baseline TEXT NOT NULL, model_answered TEXT, outcome TEXT NOT NULL, finish_reason TEXT, error TEXT,
-  input_tokens INTEGER NOT NULL, cache_read_tokens INTEGER NOT NULL, cache_write_5m_tokens INTEGER NOT NULL,
-  cache_write_1h_tokens INTEGER NOT NULL, output_tokens INTEGER NOT NULL, reasoning_tokens INTEGER NOT NULL,
-  actual_picousd INTEGER, baseline_picousd INTEGER, basis TEXT NOT NULL, price_source TEXT, price_date TEXT, text TEXT
-) WITHOUT ROWID;
-CREATE INDEX IF NOT EXISTS requests_at ON requests (at_seconds);
-CREATE TABLE IF NOT EXISTS calls (
-  request_id TEXT NOT NULL, n INTEGER NOT NULL, purpose TEXT NOT NULL, technique TEXT, replaced_by TEXT,
-  model TEXT NOT NULL, lane TEXT NOT NULL,
-  provider_id TEXT, error TEXT, finish_reason TEXT,
-  input_tokens INTEGER NOT NULL, cache_read_tokens INTEGER NOT NULL, cache_write_5m_tokens INTEGER NOT NULL,
-  cache_write_1h_tokens INTEGER NOT NULL, output_tokens INTEGER NOT NULL, reasoning_tokens INTEGER NOT NULL, picousd INTEGER,
-  PRIMARY KEY (request_id, n)
-) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS decisions (
-  request_id TEXT NOT NULL, n INTEGER NOT NULL, technique TEXT NOT NULL, action TEXT NOT NULL, why TEXT NOT NULL, mode TEXT NOT NULL,
-  tokens_before INTEGER, tokens_after INTEGER, PRIMARY KEY (request_id, n)
-) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS savings (
-  request_id TEXT NOT NULL, technique TEXT NOT NULL, picousd INTEGER NOT NULL, basis TEXT NOT NULL, PRIMARY KEY (request_id, technique)
-) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS losses (at_seconds REAL NOT NULL, rows INTEGER NOT NULL, why TEXT NOT NULL);
-CREATE VIEW IF NOT EXISTS requests_usd AS
-  SELECT *, actual_picousd / 1e12 AS actual_usd, baseline_picousd / 1e12 AS baseline_usd,
-         (baseline_picousd - actual_picousd) / 1e12 AS saved_usd, datetime(at_seconds, 'unixepoch') AS at_utc FROM requests;
-CREATE VIEW IF NOT EXISTS savings_usd AS SELECT *, picousd / 1e12 AS saved_usd FROM savings;
-CREATE VIEW IF NOT EXISTS calls_usd AS SELECT *, picousd / 1e12 AS usd FROM calls;
-"""
+Row = tuple[Any, ...]
 
+COLUMNS: Final = {
+    "requests": (
+        "id, at_seconds, recipe, host, endpoint, grp, mode, task, task_source, tenant_hash, session_hash, team, request_hash, stream, "
+        "model_asked, model_baseline, model_answered, outcome, finish_reason, error, input_tokens, cache_read_tokens, "
+        "cache_write_5m_tokens, cache_write_1h_tokens, output_tokens, reasoning_tokens, actual_picousd, "
+        "baseline_picousd, basis, price_source, price_date, text, "
+        "feature, user_hash, answer_key, schema_valid, retries"
+    ),
+    "calls": (
+        "request_id, n, purpose, technique, replaced_by, model, lane, provider_id, error, finish_reason, input_tokens, cache_read_tokens, "
+        "cache_write_5m_tokens, cache_write_1h_tokens, output_tokens, reasoning_tokens, picousd"
+    ),
+    "decisions": "request_id, n, technique, action, why, mode, tokens_before, tokens_after",
+    "savings": "request_id, technique, picousd, basis",
+    "losses": "at_seconds, rows, why",
+    "feedback": "request_id, source, good, at_seconds",
+    "alerts": "name, what, period_seconds, at_seconds, picousd, limit_picousd",
+}
+"""The columns that are written, by table, in the order the rows have them."""
 
-def pico(usd: Decimal | None) -> int | None:
-    """Dollars as whole picodollars; list prices come out exact."""
-    return None if usd is None else int((usd * PICO).to_integral_value())
-
-
-def usd(picousd: int | None) -> Decimal | None:
-    """Picodollars as dollars."""
-    return None if picousd is None else Decimal(picousd) / PICO
-
-
-def statements(entry: Entry, settled: Settled, *, keep_text: bool) -> Iterator[tuple[str, tuple[Any, ...]]]:
-    """The inserts for one request, in the order of the tables."""
-    request, ctx, reply = entry.request, entry.ctx, entry.reply
-    task = ctx.task(request)
-    last = settled.paid[-1] if settled.paid else None
-    rates = next((paid.rates for paid in settled.paid if paid.rates is not None), None)
-    usage = [sum(getattr(paid.usage, name) for paid in settled.paid) for name in _COUNTS]
-    tenant = request.tags.get("tenant")
-    yield _insert("requests", 32), (
-        ctx.id, entry.at.timestamp(), ctx.recipe, ctx.host, request.endpoint, ctx.group, ctx.mode, task.name, task.source,
-        fingerprint(tenant)[:16] if tenant else None, fingerprint(request.session)[:16] if request.session else None,
-        request.tags.get("team"), fingerprint([request.model, request.messages, request.params]), int(request.stream),
-        request.model, entry.baseline_model, last.model if last else (reply.model if reply else None), settled.outcome,
-        reply.finish if reply else None, entry.error, *usage, pico(settled.actual_usd), pico(settled.baseline_usd), settled.basis,
-        rates.source if rates else None, rates.as_of.isoformat() if rates else None, _text(entry) if keep_text else None,
-    )  # fmt: skip
-    for n, paid in enumerate(settled.paid):
-        attempt, answer = paid.attempt, paid.attempt.reply
-        yield _insert("calls", 17), (
-            ctx.id, n, attempt.call.purpose, attempt.call.technique, attempt.replaced_by, paid.model, answer.lane if answer else "standard",
-            answer.id if answer else None, attempt.error, answer.finish if answer else None,
-            *(getattr(paid.usage, name) for name in _COUNTS), pico(paid.usd),
-        )  # fmt: skip
-    for n, decision in enumerate(ctx.decisions):
-        yield _insert("decisions", 8), (
-            ctx.id, n, decision.technique, decision.action, decision.why, decision.mode, decision.tokens_before, decision.tokens_after
-        )  # fmt: skip
-    for technique, saved in settled.saved_usd.items():
-        yield _insert("savings", 4), (ctx.id, technique, pico(saved), settled.basis)
-
+KEYS: Final = {
+    "requests": "id",
+    "calls": "request_id, n",
+    "decisions": "request_id, n",
+    "savings": "request_id, technique",
+    "feedback": "request_id, source",
+    "alerts": "name, what, period_seconds",
+}
+"""What makes a row of a table one of its kind."""
 
 _COUNTS: Final = (
     "input_tokens",
@@ -97,13 +55,103 @@ _COUNTS: Final = (
     "output_tokens",
     "reasoning_tokens",
 )
+_CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+_LARGEST: Final = 2**50
+_LONGEST_CHARS: Final = 500
 
 
-def _insert(table: str, columns: int) -> str:
-    return f"INSERT OR IGNORE INTO {table} VALUES ({', '.join('?' * columns)})"
+@dataclass(frozen=True, slots=True)
+class RequestRows:
+    """One request's rows in four tables."""
+
+    request: Row
+    calls: tuple[Row, ...] = ()
+    decisions: tuple[Row, ...] = ()
+    savings: tuple[Row, ...] = ()
+
+
+@dataclass(slots=True)
+class Batch:
+    """Rows that are written in one transaction."""
+
+    requests: list[RequestRows] = field(default_factory=list)
+    feedback: list[Row] = field(default_factory=list)
+    losses: list[Row] = field(default_factory=list)
+    alerts: list[Row] = field(default_factory=list)
+
+    def __len__(self) -> int:
+        return len(self.requests) + len(self.feedback) + len(self.losses) + len(self.alerts)
+
+
+def rows_of(entry: Entry, settled: Settled, *, keep_text: bool) -> RequestRows:
+    """What is written down of one request: numbers, names and fingerprints, and text only where the recipe says `keep_text: true`."""
+    name = plain(entry.ctx.id)
+    return RequestRows(
+        _request(entry, settled, keep_text=keep_text),
+        tuple(_call(name, n, paid) for n, paid in enumerate(settled.paid)),
+        tuple(_decision(name, n, decision) for n, decision in enumerate(entry.ctx.decisions)),
+        tuple((name, technique, whole(pico(saved)), settled.basis) for technique, saved in settled.saved_usd.items()),
+    )
+
+
+def _request(entry: Entry, settled: Settled, *, keep_text: bool) -> Row:
+    request, ctx, reply, tags = entry.request, entry.ctx, entry.reply, entry.request.tags
+    task = ctx.task(request)
+    last = settled.paid[-1] if settled.paid else None
+    rates = next((paid.rates for paid in settled.paid if paid.rates is not None), None)
+    usage = [whole(sum(getattr(paid.usage, name) for paid in settled.paid)) for name in _COUNTS]
+    answers = sum(paid.attempt.call.purpose == "answer" for paid in settled.paid)
+    return (
+        plain(ctx.id), entry.at.timestamp(), ctx.recipe, plain(ctx.host), request.endpoint, ctx.group, ctx.mode, plain(task.name),
+        task.source, _hashed(tags.get("tenant")), _hashed(request.session), _tag(tags.get("team")),
+        fingerprint([request.model, request.messages, request.params]), int(request.stream),
+        plain(request.model), plain(entry.baseline_model), plain(last.model if last else (reply.model if reply else "")) or None,
+        settled.outcome, _tag(reply.finish) if reply else None, _tag(entry.error), *usage,
+        whole(pico(settled.actual_usd)), whole(pico(settled.baseline_usd)), settled.basis,
+        plain(rates.source) if rates else None, rates.as_of.isoformat() if rates else None, _text(entry) if keep_text else None,
+        _tag(tags.get("feature")), _hashed(tags.get("user")), ctx.answer_key, answer_fits(request, reply), max(0, answers - 1),
+    )  # fmt: skip
+
+
+def _call(name: str, n: int, paid: Paid) -> Row:
+    attempt, answer = paid.attempt, paid.attempt.reply
+    return (
+        name, n, attempt.call.purpose, attempt.call.technique, attempt.replaced_by, plain(paid.model),
+        answer.lane if answer else "standard", _tag(answer.id) if answer else None, _tag(attempt.error),
+        _tag(answer.finish) if answer else None,
+        *(whole(getattr(paid.usage, count)) for count in _COUNTS), whole(pico(paid.usd)),
+    )  # fmt: skip
+
+
+def _decision(name: str, n: int, decision: Decision) -> Row:
+    before, after = whole(decision.tokens_before), whole(decision.tokens_after)
+    return name, n, plain(decision.technique), plain(decision.action), plain(decision.why), decision.mode, before, after
+
+
+def plain(text: str) -> str:
+    """One line a terminal, a log and a spreadsheet can show: no control characters (line ends, colour codes, NUL), no half characters.
+
+    >>> plain("red\\x1b[31m\\r\\nalert")
+    'red [31m  alert'
+    """
+    return _CONTROL.sub(" ", str(text)[:_LONGEST_CHARS]).encode("utf-8", "replace").decode()
+
+
+def whole(number: int | None) -> int | None:
+    """A whole number any database can hold; absurd ones end at 2**50."""
+    return None if number is None else max(-_LARGEST, min(_LARGEST, int(number)))
+
+
+def _hashed(value: str | None) -> str | None:
+    return fingerprint(value)[:16] if value else None
+
+
+def _tag(value: str | None) -> str | None:
+    return plain(value) if value else None
 
 
 def _text(entry: Entry) -> str:
     """What was asked and answered, kept only when the recipe says `keep_text: true`."""
     asked = [{"role": message.get("role"), "content": text_of(message)} for message in entry.request.messages]
-    return json.dumps({"asked": asked, "answered": entry.reply.text if entry.reply else None}, ensure_ascii=False)
+    kept = json.dumps({"asked": asked, "answered": entry.reply.text if entry.reply else None}, ensure_ascii=False)
+    return kept.encode("utf-8", "replace").decode()

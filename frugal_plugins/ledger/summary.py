@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import sqlite3
+import datetime as dt
 from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
 
-from frugal_plugins.errors import LedgerError
-from frugal_plugins.ledger.file import open_ledger
-from frugal_plugins.ledger.rows import usd
+from frugal_plugins.ledger.reader import Acted, Period, Spend
+from frugal_plugins.ledger.reading import TableReader, open_reader
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,77 +65,56 @@ class Summary:
 
 
 def summarize(path: str | Path, *, since_seconds: float | None = None) -> Summary:
-    """Add a ledger file up. Raises LedgerError when there is no such file."""
-    file = Path(path)
-    if not file.is_file():
-        raise LedgerError(f"there is no ledger at {file}. Run something through a recipe first, or name the file with --ledger.")
-    connection = open_ledger(file)
-    try:
-        return _summary(connection, since_seconds or 0.0)
-    finally:
-        connection.close()
+    """Add a ledger up, from the hour that holds `since_seconds`. Raises LedgerError when there is no such ledger."""
+    with open_reader(path) as reader:
+        return summary_of(reader, Period(since_seconds))
 
 
-_SINCE = "r.at_seconds >= :since"
-_PRICED = f"r.actual_picousd IS NOT NULL AND r.baseline_picousd IS NOT NULL AND {_SINCE}"
-_CALLS = f"FROM calls c JOIN requests r ON r.id = c.request_id WHERE {_SINCE}"
-_DECISIONS = f"FROM decisions d JOIN requests r ON r.id = d.request_id WHERE {_SINCE}"
-_PAIR = "sum(r.baseline_picousd), sum(r.actual_picousd)"
-
-
-def _summary(db: sqlite3.Connection, since: float) -> Summary:
-    def rows(sql: str) -> list[tuple[Any, ...]]:
-        return db.execute(sql, {"since": since}).fetchall()
-
-    dates = "datetime(min(at_seconds), 'unixepoch'), datetime(max(at_seconds), 'unixepoch')"
-    count, first, last, measured = rows(f"SELECT count(*), {dates}, coalesce(sum(basis = 'measured'), 0) FROM requests r WHERE {_SINCE}")[0]
-    baseline, actual = rows(f"SELECT {_PAIR} FROM requests r WHERE {_PRICED}")[0]
-    unpriced = rows(f"SELECT c.model, count(DISTINCT c.request_id) {_CALLS} AND c.picousd IS NULL GROUP BY 1")
+def summary_of(reader: TableReader, period: Period) -> Summary:
+    """A period of a ledger in figures."""
+    total, models = reader.total(period), reader.split("model", period)
+    acted, outcomes = reader.acted(period), reader.split("outcome", period)
+    first, last = reader.span(period)
     return Summary(
-        requests=count,
-        baseline_usd=_usd(baseline),
-        actual_usd=_usd(actual),
-        spent_usd=_usd(rows(f"SELECT sum(c.picousd) {_CALLS}")[0][0]),
-        techniques=_techniques(rows),
-        by_outcome=dict(rows(f"SELECT outcome, count(*) FROM requests r WHERE {_SINCE} GROUP BY 1 ORDER BY 2 DESC")),
-        by_model=_singles(rows(f"SELECT c.model, count(*), sum(c.picousd) {_CALLS} GROUP BY 1 ORDER BY 3 DESC")),
-        by_task=_pairs(rows(f"SELECT task, count(*), {_PAIR} FROM requests r WHERE {_PRICED} GROUP BY 1 ORDER BY 3 DESC")),
-        by_group=_singles(rows(f"SELECT grp, count(*), sum(actual_picousd) FROM requests r WHERE {_SINCE} GROUP BY 1")),
-        by_day=_pairs(
-            rows(f"SELECT date(at_seconds, 'unixepoch'), count(*), {_PAIR} FROM requests r WHERE {_PRICED} GROUP BY 1 ORDER BY 1")
-        ),
-        unpriced=sum(n for _, n in unpriced),
-        unpriced_models=tuple(model for model, _ in unpriced),
-        measured=measured,
-        stood_down=rows(f"SELECT count(*) {_DECISIONS} AND action = 'stood_down'")[0][0],
-        errors=rows(f"SELECT count(*) FROM requests r WHERE outcome = 'error' AND {_SINCE}")[0][0],
-        lost=rows("SELECT coalesce(sum(rows), 0) FROM losses WHERE at_seconds >= :since")[0][0],
+        requests=total.requests,
+        baseline_usd=total.baseline_usd,
+        actual_usd=total.actual_usd,
+        spent_usd=sum((spend.spent_usd for spend in models.values()), Decimal(0)),
+        techniques=_techniques(reader.split("technique", period), acted),
+        by_outcome=dict(sorted(((name, one.requests) for name, one in outcomes.items()), key=lambda o: -o[1])),
+        by_model={model: (spend.requests, spend.spent_usd) for model, spend in models.items()},
+        by_task=_pairs(reader.split("task", period)),
+        by_group={group: (spend.requests, spend.spent_usd) for group, spend in reader.split("group", period).items()},
+        by_day=_pairs({_day(start): spends[""] for start, spends in reader.series(None, "day", period).items()}),
+        unpriced=total.requests - total.priced,
+        unpriced_models=tuple(model for model, spend in models.items() if spend.requests > spend.priced),
+        measured=reader.measured(period),
+        stood_down=sum(one.times for one in acted if one.action == "stood_down"),
+        errors=total.errors,
+        lost=reader.lost(period),
         first_at=first,
         last_at=last,
     )
 
 
-def _techniques(rows: Any) -> tuple[TechniqueLine, ...]:
-    saved = dict(
-        rows(f"SELECT s.technique, sum(s.picousd) FROM savings s JOIN requests r ON r.id = s.request_id WHERE {_SINCE} GROUP BY 1")
-    )
+def _techniques(saved: Mapping[str, Spend], acted: tuple[Acted, ...]) -> tuple[TechniqueLine, ...]:
     actions: dict[str, dict[str, int]] = {}
     would: dict[str, int] = {}
-    for technique, action, mode, n in rows(f"SELECT d.technique, d.action, d.mode, count(*) {_DECISIONS} GROUP BY 1, 2, 3"):
-        of = actions.setdefault(technique, {})
-        of[action] = of.get(action, 0) + n
-        would[technique] = would.get(technique, 0) + (n if mode == "shadow" else 0)
-    names = sorted({*saved, *actions}, key=lambda name: -saved.get(name, 0))
-    return tuple(TechniqueLine(n, _usd(saved.get(n)), sum(actions.get(n, {}).values()), actions.get(n, {}), would.get(n, 0)) for n in names)
+    for one in acted:
+        of = actions.setdefault(one.technique, {})
+        of[one.action] = of.get(one.action, 0) + one.times
+        would[one.technique] = would.get(one.technique, 0) + (one.times if one.shadow else 0)
+    dollars = {name: spend.saved_usd for name, spend in saved.items()}
+    names = sorted({*dollars, *actions}, key=lambda name: -dollars.get(name, Decimal(0)))
+    return tuple(
+        TechniqueLine(name, dollars.get(name, Decimal(0)), sum(actions.get(name, {}).values()), actions.get(name, {}), would.get(name, 0))
+        for name in names
+    )
 
 
-def _singles(rows: list[tuple[Any, ...]]) -> dict[str, tuple[int, Decimal]]:
-    return {name: (n, _usd(cost)) for name, n, cost in rows}
+def _pairs(found: Mapping[str, Spend]) -> dict[str, tuple[int, Decimal, Decimal]]:
+    return {name: (spend.priced, spend.baseline_usd, spend.actual_usd) for name, spend in found.items() if spend.priced}
 
 
-def _pairs(rows: list[tuple[Any, ...]]) -> dict[str, tuple[int, Decimal, Decimal]]:
-    return {name: (n, _usd(baseline), _usd(actual)) for name, n, baseline, actual in rows}
-
-
-def _usd(picousd: int | None) -> Decimal:
-    return usd(picousd or 0) or Decimal(0)
+def _day(seconds: int) -> str:
+    return dt.datetime.fromtimestamp(seconds, tz=dt.UTC).date().isoformat()

@@ -219,6 +219,7 @@ class Cache:
 
     def _serve(self, found: StoredAnswer, ctx: Context, why: str, look: Look | None = None) -> Reply:
         ctx.note(self.name, "hit", why)
+        ctx.answer_key = found.key if ctx.mode == "on" else None
         if ctx.mode == "on" and ctx.host != "explain":
             self._remember(ctx.id, found, ctx.clock(), look)
         return Reply(found.message, found.model, finish="stop", saved=found.usage)

@@ -1,0 +1,158 @@
+"""The ledger in a SQLite file (WAL, mode 0600)."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sqlite3
+import threading
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, Final
+
+from frugal_plugins.errors import LedgerError
+from frugal_plugins.ledger.rollups import HOUR_IN_SQLITE, add_fresh, rebuild
+from frugal_plugins.ledger.rows import COLUMNS, KEYS, Batch, Row
+from frugal_plugins.ledger.tables import FROM_1, INDEXES, SCHEMA, VERSION, for_sqlite, views_for_sqlite
+
+_log = logging.getLogger("frugal_plugins.ledger")
+
+_WAIT_SECONDS: Final = 2.0
+_MIGRATION_WAIT_SECONDS: Final = 60.0
+
+
+class SqliteBook:
+    """Writes batches into one file; its connection stays open between them, since closing it would checkpoint the file each time."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._connection: sqlite3.Connection | None = None
+
+    def write(self, batch: Batch) -> None:
+        """One transaction: rows that are there already change nothing, new ones are added to the hourly sums."""
+        if self._connection is None:
+            self._connection = open_ledger(self.path)
+            self._connection.execute("CREATE TEMP TABLE fresh (id TEXT PRIMARY KEY) WITHOUT ROWID")
+        db = self._connection
+        with db:
+            db.execute("BEGIN IMMEDIATE")
+            db.execute("DELETE FROM fresh")
+            fresh = [rows for rows in batch.requests if db.execute(_INSERTS["requests"], rows.request).rowcount == 1]
+            db.executemany("INSERT INTO fresh VALUES (?)", [(rows.request[0],) for rows in fresh])
+            for table in ("calls", "decisions", "savings"):
+                db.executemany(_INSERTS[table], [row for rows in fresh for row in getattr(rows, table)])
+            if fresh:
+                for statement in add_fresh(HOUR_IN_SQLITE):
+                    db.execute(statement)
+            for table in ("feedback", "losses", "alerts"):
+                db.executemany(_INSERTS[table], getattr(batch, table))
+
+    def close(self) -> None:
+        """Let go of the file."""
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.close()
+
+    def forget(self) -> None:
+        """After a fork: the connection is the parent's; closing it here would disturb the parent."""
+        self._connection = None
+
+
+class SqliteDb:
+    """A connection for reading, in the words the readers use. Any thread may ask; one at a time is answered."""
+
+    hour = HOUR_IN_SQLITE
+
+    def __init__(self, path: Path) -> None:
+        self.place = str(path)
+        self._lock = threading.Lock()
+        self._connection = open_ledger(path, any_thread=True)
+
+    def rows(self, sql: str, **values: Any) -> list[Row]:
+        """The rows of a query with `:named` values."""
+        try:
+            with self._lock:
+                return self._connection.execute(sql, values).fetchall()
+        except sqlite3.Error as error:
+            raise LedgerError(f"{self.place} cannot be read: {error}. Close what holds it and try again.") from error
+
+    def each(self, sql: str, **values: Any) -> Iterable[Row]:
+        """The rows of a long query, one by one."""
+        with self._lock:
+            yield from self._connection.execute(sql, values)
+
+    def change(self, statements: Iterable[str], **values: Any) -> int:
+        """Run statements in one transaction; says how many rows the last one changed."""
+        changed = 0
+        with self._lock, self._connection:
+            self._connection.execute("BEGIN IMMEDIATE")
+            for statement in statements:
+                changed = self._connection.execute(statement, values).rowcount
+        return changed
+
+    def close(self) -> None:
+        """Let go of the file."""
+        self._connection.close()
+
+
+def open_ledger(path: Path, *, any_thread: bool = False) -> sqlite3.Connection:
+    """Open or create a ledger file; an older one is brought up to date.
+
+    Raises LedgerError when it is something else or newer than this program.
+    """
+    if not path.exists():
+        os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
+    connection = sqlite3.connect(path, timeout=_WAIT_SECONDS, check_same_thread=not any_thread, isolation_level=None)
+    try:
+        version = connection.execute("PRAGMA user_version").fetchone()[0]
+        if version > VERSION:
+            raise LedgerError(f"{path} was written by a newer frugal_plugins (ledger version {version}). Upgrade, or name another file.")
+        if version < VERSION:
+            connection.execute("PRAGMA journal_mode=WAL")
+            _bring_up_to_date(connection, path)
+        connection.execute("PRAGMA synchronous=NORMAL")
+    except sqlite3.DatabaseError as error:
+        connection.close()
+        if isinstance(error, sqlite3.OperationalError):
+            raise
+        raise LedgerError(f"{path} is not a ledger: {error}. Name another file with ledger.path or FRUGAL_LEDGER.") from error
+    except LedgerError:
+        connection.close()
+        raise
+    return connection
+
+
+def _bring_up_to_date(db: sqlite3.Connection, path: Path) -> None:
+    """Make or change the tables in one transaction, once, however many programs open the file at this moment."""
+    db.execute(f"PRAGMA busy_timeout={int(_MIGRATION_WAIT_SECONDS * 1000)}")
+    with db:
+        db.execute("BEGIN IMMEDIATE")
+        version = db.execute("PRAGMA user_version").fetchone()[0]
+        if version >= VERSION:
+            return
+        old = version == 1
+        if old:
+            _log.info("%s is of ledger version 1 and is brought to version %d; its hourly sums are made once.", path, VERSION)
+            for statement in for_sqlite(FROM_1):
+                db.execute(statement)
+        for statement in (*for_sqlite(SCHEMA), *for_sqlite(INDEXES), *views_for_sqlite()):
+            db.execute(statement)
+        if old:
+            for statement in rebuild(HOUR_IN_SQLITE):
+                db.execute(statement)
+        db.execute(f"PRAGMA user_version={VERSION}")
+    db.execute(f"PRAGMA busy_timeout={int(_WAIT_SECONDS * 1000)}")
+
+
+def _insert(table: str) -> str:
+    columns = COLUMNS[table]
+    marks = ", ".join("?" * len(columns.split(", ")))
+    if table == "feedback":
+        return (
+            f"INSERT INTO feedback ({columns}) VALUES ({marks}) ON CONFLICT ({KEYS[table]}) DO UPDATE SET "
+            "good = excluded.good, at_seconds = excluded.at_seconds"
+        )
+    return f"INSERT OR IGNORE INTO {table} ({columns}) VALUES ({marks})"
+
+
+_INSERTS: Final = {table: _insert(table) for table in COLUMNS}
