@@ -53,6 +53,7 @@ RecipeName = Annotated[str, typer.Argument(metavar="RECIPE", help="A recipe file
 RecipeOption = Annotated[str, typer.Option("--recipe", "-r", metavar="RECIPE", help="A recipe file, or the name of a shipped recipe.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout and nothing else there.")]
 LedgerFile = Annotated[Path | None, typer.Option("--ledger", metavar="FILE", help="The ledger file.")]
+LedgerPlace = Annotated[str | None, typer.Option("--ledger", metavar="FILE|URL", help="The ledger file, or a postgresql:// address.")]
 
 
 def _version(wanted: bool) -> None:
@@ -175,7 +176,7 @@ def estimate(
 @app.command()
 @plainly
 def report(
-    ledger: LedgerFile = None,
+    ledger: LedgerPlace = None,
     html: Annotated[Path | None, typer.Option(metavar="FILE", help="Write one HTML page with plots.")] = None,
     since: Annotated[str | None, typer.Option(metavar="7d|DATE", help="Only requests since then: 7d, 12h, or 2026-11-01.")] = None,
     requests: Annotated[bool, typer.Option("--requests", help="Also list the requests and why each went where it went.")] = False,
@@ -183,7 +184,7 @@ def report(
 ) -> None:
     """Add a ledger up: what it cost, what it would have cost, and which technique saved what.
 
-    Without --ledger: the file FRUGAL_LEDGER names, else frugal-ledger.sqlite in this folder.
+    Without --ledger: what FRUGAL_LEDGER names, else frugal-ledger.sqlite in this folder.
     """
     from frugal_plugins.cli.report_command import report_ledger
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import sqlite3
 from collections.abc import Iterator, Sequence
-from contextlib import closing
 from dataclasses import dataclass
 from decimal import Decimal
 from itertools import pairwise
@@ -18,8 +17,9 @@ from rich.text import Text
 
 from frugal_plugins.cli.failures import BAD_INPUT
 from frugal_plugins.cli.screen import line, result
-from frugal_plugins.errors import LedgerError, RecipeError
-from frugal_plugins.ledger.file import open_ledger
+from frugal_plugins.errors import LedgerError, MissingExtra, RecipeError
+from frugal_plugins.ledger.reading import open_reader
+from frugal_plugins.ledger.tables import is_postgres
 from frugal_plugins.models import Capabilities, capabilities
 from frugal_plugins.prices import PriceBook, Rates, own_rates
 from frugal_plugins.recipe.settings import RecipeSettings, parse
@@ -180,6 +180,11 @@ def _ledger(settings: RecipeSettings) -> Iterator[Finding]:
     if named == "off":
         yield Finding("warn", "the ledger is off, so nothing proves what was saved; write 'ledger: {}'")
         return
+    if settings.ledger.keep_text:
+        yield Finding("warn", "the ledger keeps prompts and answers (keep_text); they can be personal data, so mind who can read it")
+    if is_postgres(named):
+        yield from _existing(named)
+        return
     path = Path(named)
     if not path.parent.is_dir():
         yield Finding("error", f"the ledger's folder {path.parent} does not exist; make it, or name another ledger.path")
@@ -189,13 +194,13 @@ def _ledger(settings: RecipeSettings) -> Iterator[Finding]:
         yield from _existing(path)
     else:
         yield Finding("ok", f"ledger: {path} (made at the first request)")
-    if settings.ledger.keep_text:
-        yield Finding("warn", "the ledger keeps prompts and answers (keep_text); they can be personal data, so mind who can read the file")
 
 
-def _existing(path: Path) -> Iterator[Finding]:
+def _existing(place: Path | str) -> Iterator[Finding]:
     try:
-        with closing(open_ledger(path)):
-            yield Finding("ok", f"ledger: {path}")
+        with open_reader(place) as reader:
+            yield Finding("ok", f"ledger: {reader.place}")
+    except MissingExtra as error:
+        yield Finding("error", str(error))
     except (LedgerError, sqlite3.Error) as error:
-        yield Finding("error", f"the ledger {path} cannot be used ({error}); close the program that holds it, or name another ledger.path")
+        yield Finding("error", f"the ledger cannot be used ({error}); free it, or name another ledger.path")

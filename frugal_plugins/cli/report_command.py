@@ -21,9 +21,9 @@ _SPAN: Final = re.compile(r"(\d{1,5})([mhdw])")
 _SECONDS: Final = {"m": 60, "h": 3600, "d": 86_400, "w": 604_800}
 
 
-def report_ledger(ledger: Path | None, html: Path | None, since: str | None, *, requests: bool, as_json: bool) -> None:
+def report_ledger(ledger: str | None, html: Path | None, since: str | None, *, requests: bool, as_json: bool) -> None:
     """Read a ledger and print, or write, what it says."""
-    evidence = read_evidence(_ledger_file(ledger), since_seconds=since_seconds(since))
+    evidence = read_evidence(ledger_place(ledger), since_seconds=since_seconds(since))
     if html is not None:
         from frugal_plugins.report.page import html_page
 
@@ -51,13 +51,14 @@ def since_seconds(written: str | None, now_seconds: float | None = None) -> floa
     return (moment if moment.tzinfo else moment.replace(tzinfo=dt.UTC)).timestamp()
 
 
-def _ledger_file(given: Path | None) -> Path:
+def ledger_place(given: str | None) -> str:
+    """The ledger that is meant: the one given, the one FRUGAL_LEDGER names, or the file in this folder."""
     if given is not None:
         return given
     named = os.environ.get("FRUGAL_LEDGER")
     if named == "off":
         raise LedgerError("FRUGAL_LEDGER is off, so there is nothing to report; unset it, or name a file with --ledger")
-    return Path(named or "frugal-ledger.sqlite")
+    return named or "frugal-ledger.sqlite"
 
 
 def _text(evidence: Evidence, html: Path | None, *, requests: bool) -> RenderableType:

@@ -168,7 +168,7 @@ def _figures(tally: Tally, recipe: WatchedRecipe, output: Path) -> dict[str, Any
         "saved_percent": tally.saved_percent,
         "stopped": tally.why_stopped,
         "output": str(output),
-        "ledger": None if recipe.ledger is None else str(recipe.ledger.path),
+        "ledger": None if recipe.ledger is None else recipe.ledger.place,
         "ledger_rows_lost": 0 if recipe.ledger is None else recipe.ledger.lost,
     }
 
@@ -186,7 +186,7 @@ def _table(tally: Tally, recipe: WatchedRecipe) -> Table:
         ("saved", f"{money(tally.saved_usd)} ({percent(tally.saved_percent)})"),
     ]
     if recipe.ledger is not None and recipe.ledger.lost:
-        rows.append(("rows the ledger lost", f"{recipe.ledger.lost:,}: free {recipe.ledger.path} or its disk"))
+        rows.append(("rows the ledger lost", f"{recipe.ledger.lost:,}: free {recipe.ledger.place} or its disk"))
     return table(f"frugal run with '{recipe.name}'", ("", ""), rows)
 
 

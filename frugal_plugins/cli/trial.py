@@ -182,7 +182,7 @@ def _streamed(chunks: Any) -> Said:
 def _write_down(recipe: WatchedRecipe) -> None:
     ledger = recipe.ledger
     if ledger is not None and (not ledger.flush() or ledger.lost):
-        raise LedgerError(f"{ledger.lost} rows could not be written to {ledger.path}; free its disk, or name another file with --ledger")
+        raise LedgerError(f"{ledger.lost} rows could not be written to {ledger.place}; free its disk, or name another file with --ledger")
 
 
 def _compare(recipe: WatchedRecipe, items: Sequence[WorkItem], before: _Pass, after: _Pass, ledger: Path) -> Trial:

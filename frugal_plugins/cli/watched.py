@@ -14,6 +14,7 @@ from typing import Any, Final, cast
 
 from frugal_plugins.flow import Context, Flow
 from frugal_plugins.ledger.settle import Entry, Settled, settle
+from frugal_plugins.ledger.tables import is_postgres
 from frugal_plugins.prices import PriceBook
 from frugal_plugins.recipe.recipe import Recipe
 from frugal_plugins.recipe.settings import parse
@@ -85,7 +86,9 @@ class WatchedRecipe(Recipe):
         settings = parse(loaded)
         cache, ledger = settings.cache, settings.ledger
         path = ledger.path
-        if path != "off":
+        if is_postgres(path):
+            path = "frugal-ledger-sandbox.sqlite"
+        elif path != "off":
             path = str(Path(path).with_name(f"{Path(path).stem}-sandbox{Path(path).suffix}"))
         changes: dict[str, Any] = {"ledger": ledger.model_copy(update={"path": path})}
         if cache is not None:

@@ -16,11 +16,14 @@ from frugal_plugins.errors import LedgerError
 from frugal_plugins.ledger.rows import Batch, plain, rows_of
 from frugal_plugins.ledger.settle import Entry, settle
 from frugal_plugins.ledger.sqlite import SqliteBook, open_ledger
+from frugal_plugins.ledger.tables import is_postgres
 from frugal_plugins.prices import load_price_list
 
 __all__ = ["Ledger", "open_ledger"]
 
 _log = logging.getLogger("frugal_plugins.ledger")
+
+HELD_PATH: Final = "frugal-ledger-held.sqlite"
 
 _BATCH: Final = 500
 _ENOUGH_SEEN: Final = 10
@@ -32,8 +35,15 @@ _GIVE_UP_SECONDS: Final = 10.0
 class Book(Protocol):
     """Where batches are written."""
 
+    @property
+    def place(self) -> str:
+        """Fit to be shown."""
+
     def write(self, batch: Batch) -> None:
         """In one transaction. Rows that are there already change nothing."""
+
+    def idle(self) -> None:
+        """There is nothing to write for a moment."""
 
     def close(self) -> None:
         """Let go."""
@@ -48,27 +58,48 @@ class _Feedback(tuple[str, str, int, float]):
     __slots__ = ()
 
 
+def _open_book(path: Path | str, held_path: Path, held_rows: int) -> Book:
+    if isinstance(path, Path):
+        return SqliteBook(path)
+    from frugal_plugins.ledger.held import HeldRows
+    from frugal_plugins.ledger.postgres import PostgresBook
+
+    return PostgresBook(path, HeldRows(held_path, held_rows))
+
+
 _Item = Entry | _Feedback | threading.Event
 
 
 class Ledger:
-    """Keeps one row for each request, call and decision in a SQLite file (WAL, mode 0600).
+    """Keeps one row for each request, call and decision in a SQLite file (WAL, mode 0600) or in PostgreSQL.
 
     `record` never blocks and never raises: rows wait in a bounded queue and a writer thread prices and stores them. When the
     queue is full or the file cannot be written (disk full, locked for long), rows are lost, counted in `lost`, said in the
-    log, and traffic goes on. `flush` waits until everything recorded so far is on disk; it also runs at exit.
+    log, and traffic goes on. While a PostgreSQL server is gone, rows wait in a local file. `flush` waits until everything
+    recorded so far is on disk, there or here; it also runs at exit.
 
     Args:
-        path: the file; its folder must exist. It is created on first use.
+        path: the file, its folder must exist, it is created on first use; or `postgresql://user:password@host/database`.
         keep_text: also keep prompts and answers in plain text. Off unless you turn it on.
-        queue_rows: how many requests may wait to be written.
+        queue_rows: how many requests may wait in memory to be written.
+        held_path: for PostgreSQL, the local file rows wait in while it is gone.
+        held_rows: how many may wait there.
 
     Raises:
         LedgerError: from `flush` and readers, when the file is not a ledger or was written by a newer version.
     """
 
-    def __init__(self, path: str | os.PathLike[str], *, keep_text: bool = False, queue_rows: int = 10_000) -> None:
-        self.path = Path(path)
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        keep_text: bool = False,
+        queue_rows: int = 10_000,
+        held_path: str | os.PathLike[str] = HELD_PATH,
+        held_rows: int = 1_000_000,
+    ) -> None:
+        self.source = os.fspath(path)
+        self.path: Path | str = self.source if is_postgres(path) else Path(path)
         self.keep_text = keep_text
         self.lost = 0
         self.written = 0
@@ -81,7 +112,7 @@ class Ledger:
         self._closing = threading.Event()
         self._hurry = threading.Event()
         self._unsaid = 0
-        self._book: Book = SqliteBook(self.path)
+        self._book = _open_book(self.path, Path(held_path), held_rows)
         self._usual: dict[str, tuple[int, int]] = {}
 
     def record(self, entry: Entry) -> None:
@@ -125,7 +156,14 @@ class Ledger:
 
     def open(self) -> sqlite3.Connection:
         """A connection to the file, its tables made if they are missing. The caller closes it."""
+        if not isinstance(self.path, Path):
+            raise LedgerError(f"{self.place} is no file; read it with frugal_plugins.ledger.open_reader")
         return open_ledger(self.path)
+
+    @property
+    def place(self) -> str:
+        """Where rows go, fit to be shown: without a password."""
+        return self._book.place
 
     def _hand_in(self, item: _Item) -> None:
         if self._writer is None or self._pid != os.getpid() or not self._writer.is_alive():
@@ -165,7 +203,8 @@ class Ledger:
                 while len(entries) < _BATCH:
                     self._sort(self._queue.get_nowait(), entries, waiting)
             except queue.Empty:
-                pass
+                if not entries and not waiting:
+                    self._book.idle()
             if entries:
                 self._store(entries)
             for reached in waiting:
@@ -189,7 +228,7 @@ class Ledger:
                 self._book.close()
                 hopeless = isinstance(error, LedgerError) or time.monotonic() > until or self._queue.qsize() >= self._most
                 if hopeless or self._closing.wait(_RETRY_SECONDS):
-                    self._lose(len(entries), f"{self.path} cannot be written: {error}")
+                    self._lose(len(entries), f"{self.place} cannot be written: {error}")
                     return
             else:
                 self._unsaid -= batch.losses[0][1] if batch.losses else 0

@@ -152,6 +152,8 @@ class Wanted:
     outcome: str | None = None
     team: str | None = None
     feature: str | None = None
+    since_seconds: float | None = None
+    until_seconds: float | None = None
     before: tuple[float, str] | None = None
 
 

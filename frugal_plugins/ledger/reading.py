@@ -15,6 +15,7 @@ from frugal_plugins.errors import LedgerError
 from frugal_plugins.ledger.reader import Acted, Alert, Booked, BookedCall, Dimension, Period, Reason, Spend, Step, Wanted
 from frugal_plugins.ledger.rows import Row, usd
 from frugal_plugins.ledger.sqlite import SqliteDb
+from frugal_plugins.ledger.tables import is_postgres
 
 _STEPS: Final[Mapping[Step, int]] = {"hour": 3600, "day": 86_400}
 _DIMENSIONS: Final = ("task", "model", "asked_model", "technique", "group", "outcome", "team", "feature", "recipe", "host")
@@ -32,6 +33,7 @@ _SUMS: Final = (
     + ", ".join(f"sum({amount} / 1000000), sum({amount} % 1000000)" for amount in _AMOUNTS)
 )
 _IN_PERIOD: Final = "hour_seconds >= :since AND hour_seconds < :until AND (CAST(:recipe AS TEXT) IS NULL OR recipe = :recipe)"
+_AT_ONCE: Final = 500
 _END: Final = 2**50
 _ROW: Final = (
     "r.id, r.at_seconds, r.recipe, r.host, r.task, r.task_source, r.grp, r.outcome, r.finish_reason, r.model_baseline, "
@@ -47,6 +49,8 @@ _FITTING: Final[Mapping[str, str]] = {
     "outcome": "r.outcome = :outcome",
     "team": "r.team = :team",
     "feature": "r.feature = :feature",
+    "since_seconds": "r.at_seconds >= :since_seconds",
+    "until_seconds": "r.at_seconds < :until_seconds",
 }
 
 
@@ -74,13 +78,12 @@ class Db(Protocol):
         """Let go."""
 
 
-def is_postgres(place: str | os.PathLike[str]) -> bool:
-    """Whether a ledger's place is a PostgreSQL server."""
-    return str(place).startswith(("postgresql://", "postgres://"))
-
-
 def open_db(place: str | os.PathLike[str]) -> Db:
     """Open a ledger that is there. Raises LedgerError when it is not, or not one of ours."""
+    if is_postgres(place):
+        from frugal_plugins.ledger.postgres import PostgresDb
+
+        return PostgresDb(str(place))
     file = Path(place)
     if not file.is_file():
         raise LedgerError(f"there is no ledger at {file}. Run something through a recipe first, or name the file with --ledger.")
@@ -89,7 +92,7 @@ def open_db(place: str | os.PathLike[str]) -> Db:
 
 @contextmanager
 def open_reader(place: str | os.PathLike[str]) -> Iterator[TableReader]:
-    """A `LedgerReader` for a ledger file, closed at the end of the block. Raises LedgerError when there is none."""
+    """A `LedgerReader` for a file or a `postgresql://` address, closed at the end of the block. Raises LedgerError when there is none."""
     db = open_db(place)
     try:
         yield TableReader(db)
@@ -220,8 +223,9 @@ class TableReader:
         return self._with_reasons([_booked(row) for row in found])
 
     def _with_reasons(self, booked: list[Booked]) -> tuple[Booked, ...]:
-        if not booked:
-            return ()
+        return tuple(one for start in range(0, len(booked), _AT_ONCE) for one in self._explained(booked[start : start + _AT_ONCE]))
+
+    def _explained(self, booked: list[Booked]) -> tuple[Booked, ...]:
         names = {f"id{n}": one.id for n, one in enumerate(booked)}
         listed = ", ".join(f":{name}" for name in names)
         reasons: dict[str, list[Reason]] = {}

@@ -26,6 +26,7 @@ class SqliteBook:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self.place = str(path)
         self._connection: sqlite3.Connection | None = None
 
     def write(self, batch: Batch) -> None:
@@ -46,6 +47,9 @@ class SqliteBook:
                     db.execute(statement)
             for table in ("feedback", "losses", "alerts"):
                 db.executemany(_INSERTS[table], getattr(batch, table))
+
+    def idle(self) -> None:
+        """Nothing is ever held back here."""
 
     def close(self) -> None:
         """Let go of the file."""

@@ -5,6 +5,7 @@ Money is whole picodollars (1e-12 USD), so that sums are exact; the views show d
 
 from __future__ import annotations
 
+import os
 import re
 from decimal import Decimal
 from typing import Final
@@ -107,6 +108,19 @@ def for_postgres() -> list[str]:
     for pattern, word in _POSTGRES_WORDS:
         sql = re.sub(pattern, word, sql)
     return for_sqlite(sql)
+
+
+def is_postgres(place: str | os.PathLike[str]) -> bool:
+    """Whether a ledger's place is a PostgreSQL server."""
+    return str(place).startswith(("postgresql://", "postgres://"))
+
+
+def column_kinds(table: str) -> dict[str, str]:
+    """PostgreSQL's type of every column of a table."""
+    made = re.search(rf"CREATE TABLE IF NOT EXISTS {table} \((.*?)\)(?: WITHOUT ROWID)?;\n", SCHEMA, re.DOTALL)
+    assert made is not None
+    kinds = {"TEXT": "text", "INTEGER": "bigint", "REAL": "double precision"}
+    return {name: kinds[kind] for name, kind in re.findall(r"(\w+) (TEXT|INTEGER|REAL)\b", made[1])}
 
 
 def pico(usd: Decimal | None) -> int | None:

@@ -65,7 +65,7 @@ class Recipe:
         """Load a recipe from a path, the name of a shipped recipe, or a dict.
 
         Raises RecipeError with file, line and column when something in it does not make sense. The environment variables
-        FRUGAL_MODE (off, shadow, on) and FRUGAL_LEDGER (a file, or off) win over what the file says.
+        FRUGAL_MODE (off, shadow, on) and FRUGAL_LEDGER (a file, a postgresql:// address, or off) win over what the file says.
         """
         loaded = read_recipe(source)
         return cls(parse(loaded), path=loaded.path, clock=clock)
@@ -77,8 +77,11 @@ class Recipe:
         if path == "off":
             return None
         with self._lock:
-            if self._ledger is None or str(self._ledger.path) != path:
-                self._ledger = Ledger(path, keep_text=self.settings.ledger.keep_text, queue_rows=self.settings.ledger.queue_rows)
+            if self._ledger is None or self._ledger.source != path:
+                said = self.settings.ledger
+                self._ledger = Ledger(
+                    path, keep_text=said.keep_text, queue_rows=said.queue_rows, held_path=said.held_path, held_rows=said.held_rows
+                )
             return self._ledger
 
     @property

@@ -87,9 +87,13 @@ class Price(Section):
 class LedgerSettings(Section):
     """Writes down what was asked, sent, paid and avoided."""
 
-    path: FileName = Field(default="frugal-ledger.sqlite", description="An SQLite file, or off.")
+    path: FileName = Field(default="frugal-ledger.sqlite", description="An SQLite file, postgresql://user:password@host/database, or off.")
     keep_text: Flag = Field(default=False, description="true: also keep prompts and answers. They can be personal data.")
     queue_rows: Whole = Field(default=10_000, ge=1, le=1_000_000, description="Rows that may wait to be written to the disk.")
+    held_path: FileName = Field(
+        default="frugal-ledger-held.sqlite", description="With PostgreSQL: the local file rows wait in while the server is gone."
+    )
+    held_rows: Whole = Field(default=1_000_000, ge=1, le=100_000_000, description="Rows that may wait in that file.")
 
 
 class RecipeSettings(Section):

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import json
-import sqlite3
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from contextlib import closing
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
-from frugal_plugins.ledger import Summary, summarize
-from frugal_plugins.ledger.file import open_ledger
-from frugal_plugins.ledger.rows import usd
+from frugal_plugins.ledger import Summary
+from frugal_plugins.ledger.reader import Booked, Period, Wanted
+from frugal_plugins.ledger.reading import open_reader
+from frugal_plugins.ledger.summary import summary_of
+from frugal_plugins.ledger.tables import usd
 from frugal_plugins.prices import bare_name
 from frugal_plugins.report.words import plain_model
 
@@ -135,11 +135,13 @@ class Evidence:
 
 
 def read_evidence(path: str | Path, *, title: str = "What the LLM calls cost", since_seconds: float | None = None) -> Evidence:
-    """Read a ledger file. Raises LedgerError when there is none."""
-    summary = summarize(path, since_seconds=since_seconds)
-    with closing(open_ledger(Path(path))) as db:
-        since = since_seconds or 0.0
-        return Evidence(title, summary, _models_before(db, since), _plainly(summary.by_model), _rows(db, since), str(path))
+    """Read a ledger file or a PostgreSQL ledger. Raises LedgerError when there is none."""
+    period = Period(since_seconds)
+    with open_reader(path) as reader:
+        summary = summary_of(reader, period)
+        before = {model: (spend.priced, spend.baseline_usd) for model, spend in reader.split("asked_model", period).items() if spend.priced}
+        rows = tuple(map(_row, reader.latest(MOST_ROWS, Wanted(since_seconds=since_seconds))))
+        return Evidence(title, summary, _plainly(before), _plainly(summary.by_model), rows, reader.place)
 
 
 def reconcile(path: str | Path, invoice: Sequence[BilledCall]) -> Reconciliation:
@@ -148,7 +150,7 @@ def reconcile(path: str | Path, invoice: Sequence[BilledCall]) -> Reconciliation
     Calls are matched by the provider's id. LiteLLM hides the id of some answers (Anthropic's); those are matched by model,
     tokens and price, each line once.
     """
-    booked = _booked(Path(path))
+    booked = _booked(path)
     billed = {line.id: line for line in invoice}
     differing = [call.id for call in booked if call.id in billed and billed[call.id].usd != call.usd]
     named = {call.id for call in booked} & billed.keys()
@@ -180,27 +182,18 @@ def _take(left: Counter[tuple[str, int, int, Decimal]], line: BilledCall) -> boo
     return found
 
 
-def _booked(path: Path) -> list[BilledCall]:
+def _booked(path: str | Path) -> list[BilledCall]:
     """What the ledger says was paid for."""
-    with closing(open_ledger(path)) as db:
-        rows = db.execute(
+    with open_reader(path) as reader:
+        rows = reader.db.rows(
             "SELECT coalesce(provider_id, request_id || '/' || n), model, input_tokens, output_tokens, picousd "
             "FROM calls WHERE picousd IS NOT NULL"
         )
-        return [
-            BilledCall(name, bare_name(model), read, written, usd(cost) or Decimal(0))
-            for name, model, read, written, cost in rows
-            if read or written or cost
-        ]
-
-
-def _models_before(db: sqlite3.Connection, since: float) -> dict[str, tuple[int, Decimal]]:
-    found = db.execute(
-        "SELECT model_baseline, count(*), sum(baseline_picousd) FROM requests WHERE at_seconds >= ? AND baseline_picousd IS NOT NULL "
-        "AND actual_picousd IS NOT NULL GROUP BY 1 ORDER BY 3 DESC",
-        (since,),
-    )
-    return _plainly({model: (count, usd(cost) or Decimal(0)) for model, count, cost in found})
+    return [
+        BilledCall(name, bare_name(model), read, written, usd(cost) or Decimal(0))
+        for name, model, read, written, cost in rows
+        if read or written or cost
+    ]
 
 
 def _plainly(found: Mapping[str, tuple[int, Decimal]]) -> dict[str, tuple[int, Decimal]]:
@@ -212,20 +205,12 @@ def _plainly(found: Mapping[str, tuple[int, Decimal]]) -> dict[str, tuple[int, D
     return merged
 
 
-def _rows(db: sqlite3.Connection, since: float) -> tuple[RequestRow, ...]:
-    found = db.execute(
-        "SELECT id, at_seconds, task, task_source, model_baseline, coalesce(model_answered, ''), outcome, "
-        "baseline_picousd, actual_picousd, text FROM requests WHERE at_seconds >= ? ORDER BY at_seconds DESC, id LIMIT ?",
-        (since, MOST_ROWS),
-    ).fetchall()
-    return tuple(_row(db, values) for values in found)
-
-
-def _row(db: sqlite3.Connection, values: tuple[Any, ...]) -> RequestRow:
-    name, at, task, source, before, after, outcome, baseline, actual, text = values
-    decided = db.execute("SELECT technique, action, why, mode FROM decisions WHERE request_id = ? ORDER BY n", (name,))
-    said = tuple(f"{technique} {'would: ' if mode == 'shadow' else ''}{action}: {why}" for technique, action, why, mode in decided)
-    return RequestRow(name, at, task, source, before, after, outcome, usd(baseline), usd(actual), said, _asked(text))
+def _row(one: Booked) -> RequestRow:
+    said = tuple(f"{reason.technique} {'would: ' if reason.shadow else ''}{reason.action}: {reason.why}" for reason in one.reasons)
+    return RequestRow(
+        one.id, one.at_seconds, one.task, one.task_source, one.asked_model, one.model, one.outcome, one.baseline_usd, one.actual_usd, said,
+        _asked(one.text),
+    )  # fmt: skip
 
 
 def _asked(text: str | None) -> str | None:
