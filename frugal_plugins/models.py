@@ -84,7 +84,13 @@ def thinks(model: str, request: Request) -> bool:
     """Whether this request makes this model think before it answers."""
     thinking = request.params.get("thinking")
     asked = isinstance(thinking, Mapping) and thinking.get("type") not in (None, "disabled")
-    return always_thinks(model) or asked or "reasoning_effort" in request.params
+    return always_thinks(model) or asked or "reasoning_effort" in request.params or bool(_effort(request))
+
+
+def _effort(request: Request) -> Any:
+    """How hard the model is asked to think, in the Responses API's words."""
+    reasoning = request.params.get("reasoning")
+    return reasoning.get("effort") if isinstance(reasoning, Mapping) else None
 
 
 def misfit(model: str, request: Request) -> str | None:
@@ -93,6 +99,8 @@ def misfit(model: str, request: Request) -> str | None:
     A parameter the model would refuse counts: dropping it silently would change what the caller asked for.
     """
     able, params = capabilities(model), request.params
+    if request.endpoint != "chat" and provider_of(request.model) not in (None, provider_of(model)):
+        return f"its provider does not speak /v1/{request.endpoint}"
     if (params.get("tools") or params.get("functions")) and able.tools is False:
         return "it has no tool calls"
     if params.get("response_format") and not isinstance(params["response_format"], str) and able.schema is False:

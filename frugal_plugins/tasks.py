@@ -168,8 +168,8 @@ def _ends(text: str) -> str:
 
 def _system_text(request: Request) -> str:
     system = request.params.get("system") or request.params.get("instructions")
-    if isinstance(system, str):
-        return system
+    if system:
+        return text_of({"content": system})
     first = request.messages[0] if request.messages else {}
     return text_of(first) if first.get("role") in ("system", "developer") else ""
 

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import re
 from collections.abc import Mapping
@@ -17,6 +18,7 @@ _log = logging.getLogger("frugal_plugins")
 _TAGS: Final = ("tenant", "team", "user", "feature")
 _TASK: Final = re.compile(r"[a-z][a-z0-9_]{0,63}")
 _LONGEST_CHARS: Final = 256
+_LONGEST_SAID_CHARS: Final = 2_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,9 +40,7 @@ def read_told(metadata: Any, cache: Any = None) -> Told:
     >>> read_told({"frugal": {"task": "yes_no", "tenant": "acme"}}).tags["tenant"]
     'acme'
     """
-    said = metadata.get("frugal") if isinstance(metadata, Mapping) else None
-    if not isinstance(said, Mapping):
-        said = {}
+    said = _object(metadata.get("frugal")) if isinstance(metadata, Mapping) else {}
     controls = {**(said["cache"] if isinstance(said.get("cache"), Mapping) else {}), **(cache if isinstance(cache, Mapping) else {})}
     if not said and not controls:
         return NOTHING
@@ -51,6 +51,16 @@ def read_told(metadata: Any, cache: Any = None) -> Told:
         session=str(said["session"])[:_LONGEST_CHARS] if said.get("session") else None,
         tags={**tags, **_cache_tags(controls)},
     )
+
+
+def _object(said: Any) -> Mapping[str, Any]:
+    """What was said as a mapping; the Responses API's metadata holds only texts, so there it may be one of JSON."""
+    if isinstance(said, str) and len(said) <= _LONGEST_SAID_CHARS:
+        try:
+            said = json.loads(said)
+        except ValueError:
+            _log.warning("metadata.frugal is not a JSON object and is left out.")
+    return said if isinstance(said, Mapping) else {}
 
 
 def _task(value: Any) -> str | None:

@@ -16,17 +16,17 @@ from frugal_plugins.flow import Call
 from frugal_plugins.inside import INSIDE, inside
 from frugal_plugins.litellm.access import Configured, may_use
 from frugal_plugins.litellm.convert import read_call, reply_of, why
-from frugal_plugins.litellm.delivery import deliver
+from frugal_plugins.litellm.delivery import deliver, through_the_cache
+from frugal_plugins.litellm.dialects import CHAT, DIALECTS, OF_ENDPOINT, Dialect
 from frugal_plugins.litellm.headers import headers_of
 from frugal_plugins.litellm.live import UNDERWAY, Live, marked
 from frugal_plugins.litellm.own_prices import prices_of_deployments
 from frugal_plugins.litellm.sdk import originals
 from frugal_plugins.litellm.stored import response_of
-from frugal_plugins.litellm.streams import OPENED, Reading, counted
+from frugal_plugins.litellm.streams import OPENED, counted
 from frugal_plugins.recipe.recipe import Recipe
 from frugal_plugins.request import Reply, Request
 
-_CHAT: Final = ("completion", "acompletion")
 _OF_THE_FIRST_CALL: Final = ("litellm_logging_obj", "litellm_call_id", "stream", "stream_options", "_litellm_strip_stream_usage")
 
 
@@ -57,11 +57,12 @@ class FrugalCallback(CustomLogger):  # type: ignore[misc]
     async def async_pre_call_hook(self, user_api_key_dict: Any, cache: Any, data: dict[str, Any], call_type: str) -> dict[str, Any] | None:
         """Start the flow of a proxy's request and apply its first call, or deliver the stored answer it found."""
         recipe = self.recipe
-        if recipe is None or recipe.off or call_type not in _CHAT or INSIDE.get() or marked(data) is not None:
+        dialect = DIALECTS.get(call_type)
+        if recipe is None or recipe.off or dialect is None or INSIDE.get() or marked(data) is not None:
             return None
         user_id = getattr(user_api_key_dict, "user_id", None)
         user = await cache.async_get_cache(key=user_id) if user_id and cache is not None else None
-        live = _begin_in_proxy(recipe, user_api_key_dict, user, data)
+        live = _begin_in_proxy(recipe, dialect, user_api_key_dict, user, data)
         if live is None:
             return None
         UNDERWAY.add(data, live)
@@ -98,12 +99,12 @@ class FrugalCallback(CustomLogger):  # type: ignore[misc]
             return
         live.streaming = True
         UNDERWAY.drop(request_data)
-        reading = live.run.chunks = Reading(response, live.run.call.request, hide_usage=False)
+        reading = live.run.chunks = live.dialect.reading(response, live.run.call.request)
         with live.run:
             async for chunk in reading:
                 if chunk is not OPENED:
                     yield chunk
-            live.finish(reading.reply())
+            live.finish(_billed(reading.reply(), response))
         live.end()
 
     async def async_post_call_failure_hook(
@@ -182,7 +183,7 @@ class FrugalCallback(CustomLogger):  # type: ignore[misc]
 
     async def _finish(self, live: Live, response: Any) -> Reply:
         """Tell the flow the answer, make the further calls it wants, and mark what the caller gets."""
-        live.finish(reply_of(response, asked_model=live.asked.request.model))
+        live.finish(_billed(live.dialect.reply_of(response, asked_model=live.asked.request.model), response))
         while (call := live.run.call) is not None:
             with live.run:
                 live.finish(await self._ask(live, call))
@@ -206,21 +207,24 @@ class FrugalCallback(CustomLogger):  # type: ignore[misc]
         """A further call: through the proxy's router where there is one, with the caller's key and books."""
         kwargs = {name: value for name, value in live.kwargs_for(call).items() if name not in _OF_THE_FIRST_CALL}
         router = _router() if _from_proxy(live.asked.kwargs) else None
-        ask = originals()[1] if router is None else router.acompletion
+        dialect = OF_ENDPOINT[call.request.endpoint]
+        ask = originals()[1] if router is None else getattr(router, dialect.router_method)
         with inside():
-            return reply_of(await ask(**kwargs), asked_model=call.request.model)
+            return dialect.reply_of(await ask(**kwargs), asked_model=call.request.model)
 
 
-def _begin_in_proxy(recipe: Recipe, key: Any, user: Any, data: dict[str, Any]) -> Live | None:
+def _begin_in_proxy(recipe: Recipe, dialect: Dialect, key: Any, user: Any, data: dict[str, Any]) -> Live | None:
     """Start the flow of a proxy's request: the model behind the configured name, and only models this key may use."""
     name = data.get("model")
     if not isinstance(name, str) or "," in name:
         return None
     configured = Configured.of(_router(), getattr(key, "team_id", None))
     model = name if name in recipe.own_names else configured.model_behind(name) or name
-    asked = read_call({**data, "model": model}, scope=("proxy", str(getattr(key, "api_key", None) or "")))
+    asked = read_call({**data, "model": model}, dialect.endpoint, scope=("proxy", str(getattr(key, "api_key", None) or "")))
     if asked is None:
         return None
+    if dialect is not CHAT and not through_the_cache(data, _router()):
+        asked = asked.tagged(no_cache="yes", no_store="yes")
 
     def reachable(candidate: str) -> bool:
         listed = configured.name_for(candidate)
@@ -231,7 +235,17 @@ def _begin_in_proxy(recipe: Recipe, key: Any, user: Any, data: dict[str, Any]) -
 
     prices = prices_of_deployments(recipe.prices, configured.deployments)
     flow, ctx = asked.start(recipe, host="litellm-proxy", reachable=reachable, own_limit=own_limit, prices=prices)
-    return Live(recipe, asked, Run(flow, ctx), name_for=configured.name_for, asked_name=name)
+    return Live(recipe, asked, Run(flow, ctx), name_for=configured.name_for, asked_name=name, prices=prices)
+
+
+def _billed(reply: Reply, response: Any) -> Reply:
+    """The answer with the full name of the deployment's model, where the response itself only bears the deployment's id."""
+    hidden = response.get("_hidden_params") if isinstance(response, Mapping) else getattr(response, "_hidden_params", None)
+    named, router = (hidden.get("model_id") if isinstance(hidden, Mapping) else None), _router()
+    if reply.billed_as is not None or not isinstance(named, str) or router is None:
+        return reply
+    deployment = router.get_deployment(model_id=named)
+    return reply if deployment is None else reply.with_(billed_as=deployment.litellm_params.model)
 
 
 def _as_streamed(reply: Reply, request: Request) -> Reply:

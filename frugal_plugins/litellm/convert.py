@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any, Final
 
@@ -38,9 +38,12 @@ _NOT_BODY: Final = frozenset(
     {
         *_SHAPES_THE_ANSWER,
         *("callbacks", "failure_callback", "input_callback", "success_callback"),
-        *("max_retries", "messages", "model", "stream", "timeout"),
+        *("input", "max_retries", "messages", "model", "stream", "timeout"),
     }
 )
+_LEFT_ALONE: Final = ("complete_response", "text_completion", "background")
+"""Arguments of calls that go through untouched: other endpoints in disguise, and answers that are fetched later."""
+
 _LANES: Final[Mapping[str, Lane]] = {"flex": "flex", "priority": "priority", "batch": "batch"}
 _WHY_CHARS: Final = 300
 
@@ -64,12 +67,16 @@ class Asked:
             if "/" in changed.model:
                 kwargs.pop("custom_llm_provider", None)
         if changed.messages is not asked.messages:
-            kwargs["messages"] = list(changed.messages)
+            kwargs["input" if asked.endpoint == "responses" else "messages"] = list(changed.messages)
         if changed.params is not asked.params:
             kwargs.update({name: value for name, value in changed.params.items() if asked.params.get(name) is not value})
             for name in asked.params.keys() - changed.params.keys():
                 kwargs.pop(name, None)
         return kwargs
+
+    def tagged(self, **tags: str) -> Asked:
+        """The same call with some tags set."""
+        return replace(self, request=self.request.with_(tags={**self.request.tags, **tags}))
 
     def _own_call(self, request: Request, kwargs: dict[str, Any]) -> dict[str, Any]:
         """A technique's own helper call: the caller's connection, nothing else of his."""
@@ -88,25 +95,46 @@ class Asked:
 
 def read_call(kwargs: Mapping[str, Any], endpoint: Endpoint = "chat", scope: tuple[str, ...] = ()) -> Asked | None:
     """Read the arguments of a call; None for shapes we leave alone (it then goes through untouched)."""
-    model, messages = kwargs.get("model"), _messages(kwargs.get("messages"))
-    if not isinstance(model, str) or not model or messages is None or kwargs.get("complete_response") or kwargs.get("text_completion"):
+    model, messages = kwargs.get("model"), _conversation(kwargs, endpoint)
+    if not isinstance(model, str) or not model or messages is None or any(map(kwargs.get, _LEFT_ALONE)):
         return None
     own = _not_body()
     params = {n: v for n, v in kwargs.items() if v is not None and n not in own and not n.startswith(("_", "litellm_"))}
     shaping = {n: v for n, v in kwargs.items() if v is not None and n in _SHAPES_THE_ANSWER}
-    told = read_told(kwargs.get("metadata") or kwargs.get("litellm_metadata"), kwargs.get("cache"))
+    told = read_told(_said_in(kwargs), kwargs.get("cache"))
     user, session = kwargs.get("user"), kwargs.get("litellm_session_id")
     request = Request(
         model=model,
         messages=messages,
         params=params,
-        tags={"user": user} if isinstance(user, str) and user else {},
+        tags={**({"user": user} if isinstance(user, str) and user else {}), **_unrepeatable(kwargs)},
         scope=(*scope, fingerprint(shaping)[:16]) if shaping else scope,
         session=session if isinstance(session, str) and session else None,
         stream=bool(kwargs.get("stream")),
         endpoint=endpoint,
     )
-    return Asked(kwargs, request, told)
+    return Asked(kwargs if endpoint == "chat" else _between_us(kwargs), request, told)
+
+
+def _said_in(kwargs: Mapping[str, Any]) -> Any:
+    """The metadata in which the caller spoke to us."""
+    places = [kwargs.get(name) for name in ("metadata", "litellm_metadata")]
+    return next((said for said in places if isinstance(said, Mapping) and "frugal" in said), None)
+
+
+def _between_us(kwargs: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The arguments without what the caller told us, where LiteLLM would send his metadata on to the provider."""
+    said = kwargs.get("metadata")
+    if not isinstance(said, Mapping) or "frugal" not in said:
+        return kwargs
+    left = {name: value for name, value in said.items() if name != "frugal"}
+    kept = {name: value for name, value in kwargs.items() if name != "metadata"}
+    return {**kept, "metadata": left} if left else kept
+
+
+def _unrepeatable(kwargs: Mapping[str, Any]) -> dict[str, str]:
+    """A response that is written into a conversation at the provider happens there: another one's answer cannot stand for it."""
+    return {"no_cache": "yes", "no_store": "yes"} if kwargs.get("conversation") else {}
 
 
 def request_of(kwargs: Mapping[str, Any], endpoint: Endpoint = "chat") -> Request:
@@ -207,16 +235,25 @@ def why(decisions: Sequence[Decision]) -> str:
     return "; ".join(said)[:_WHY_CHARS]
 
 
+def _conversation(kwargs: Mapping[str, Any], endpoint: Endpoint) -> tuple[Message, ...] | None:
+    given = kwargs.get("input" if endpoint == "responses" else "messages")
+    if endpoint == "responses" and isinstance(given, str):
+        return ({"role": "user", "content": given},) if given else None
+    return _messages(given)
+
+
 def _messages(messages: Any) -> tuple[Message, ...] | None:
-    """The messages as mappings; LiteLLM's own message objects (an answer appended to the conversation) are read as dicts."""
+    """The messages as mappings; objects of LiteLLM and OpenAI (an answer appended to the conversation) are read as dicts."""
     if not isinstance(messages, (list, tuple)) or not messages:
         return None
     found: list[Message] = []
     for message in messages:
         if isinstance(message, Mapping):
             found.append(message)
-        elif type(message).__module__.startswith("litellm.") and hasattr(message, "model_dump"):
+        elif type(message).__module__.startswith("litellm.") and hasattr(message, "tool_calls"):
             found.append(message_dict(message))
+        elif type(message).__module__.startswith(("litellm.", "openai.")) and hasattr(message, "model_dump"):
+            found.append(message.model_dump(exclude_none=True))
         else:
             return None
     return tuple(found)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import litellm
 from litellm.caching.caching import Cache
 
+from frugal_plugins.litellm.dialects import OF_ENDPOINT
 from frugal_plugins.litellm.live import Live, marked
 from frugal_plugins.litellm.stored import response_of
 
@@ -15,7 +17,7 @@ class HitCache(Cache):  # type: ignore[misc]
     """Holds nothing: gives each call the answer its own flow found, and stores none, since the recipe's cache does that."""
 
     def __init__(self) -> None:
-        super().__init__(type="local", supported_call_types=["acompletion"])
+        super().__init__(type="local", supported_call_types=["acompletion", "anthropic_messages", "aresponses"])
 
     def get_cache_key(self, **kwargs: Any) -> str:
         """LiteLLM wants a key for every call; nothing is looked up by it."""
@@ -40,7 +42,8 @@ def taken(live: Live) -> dict[str, Any] | None:
     """The answer that waits for this call, in the form LiteLLM keeps responses in its caches."""
     if live.hit is None:
         return None
-    found: dict[str, Any] = response_of(live.hit, {"id": live.run.ctx.id}).model_dump()
+    request = live.asked.request
+    found = OF_ENDPOINT[request.endpoint].stored(request, live.hit, live.run.ctx.id)
     live.hit = None
     return found
 
@@ -52,19 +55,21 @@ def offer() -> bool:
     return isinstance(litellm.cache, HitCache)
 
 
+def through_the_cache(data: Mapping[str, Any], router: Any) -> bool:
+    """Whether LiteLLM will ask our cache for this call: it is in place, and neither the user nor the caller has turned it off."""
+    ours = isinstance(litellm.cache, HitCache) and getattr(router, "cache_responses", False) is True
+    controls = data.get("cache")
+    return ours and data.get("caching") is not False and not (isinstance(controls, dict) and controls.get("no-cache"))
+
+
 def deliver(live: Live, data: dict[str, Any], router: Any) -> None:
     """See to it that the answer found for a call is what its caller gets, without a call upstream.
 
     Where LiteLLM asks our cache, it finds the answer there and logs a hit. Where the user has a cache of his own, or has
-    turned caching off for this call, the answer travels as `mock_response` (logged as a call of no tokens at no cost) and is
-    kept out of the user's cache.
+    turned caching off for this call, a chat's answer travels as `mock_response` (logged as a call of no tokens at no cost)
+    and is kept out of the user's cache. The other APIs have no such way, so there nothing is looked up in the first place.
     """
-    ours = isinstance(litellm.cache, HitCache) and getattr(router, "cache_responses", False) is True
-    controls = data.get("cache")
-    asked_off = data.get("caching") is False or (isinstance(controls, dict) and controls.get("no-cache"))
-    if ours and not asked_off:
-        return
-    if live.hit is not None:
+    if live.hit is not None and not through_the_cache(data, router):
         data["mock_response"] = response_of(live.hit, {"id": live.run.ctx.id})
         data["cache"] = {"no-cache": True, "no-store": True}
         live.hit = None

@@ -6,9 +6,10 @@ import datetime as dt
 from decimal import Decimal
 
 from frugal_plugins.flow import Context
-from frugal_plugins.ledger.settle import Entry, settle
+from frugal_plugins.ledger.settle import Entry, Settled, settle
 from frugal_plugins.litellm.convert import why
 from frugal_plugins.litellm.live import Live
+from frugal_plugins.prices import PriceBook
 from frugal_plugins.recipe.recipe import Recipe
 from frugal_plugins.request import Reply, Request
 
@@ -28,8 +29,11 @@ def headers_of(live: Live) -> dict[str, str]:
         "x-frugal-why": why(ctx.decisions) or ctx.group,
     }
     if live.reply is not None:
-        saved = saved_usd(recipe, live.asked.request, ctx, live.reply)
-        said["x-frugal-saved-usd"] = None if saved is None else f"{saved:.10f}".rstrip("0").rstrip(".") or "0"
+        settled = _settled(recipe, live.asked.request, ctx, live.reply, live.prices)
+        if settled.actual_usd is not None and settled.baseline_usd is not None:
+            said["x-frugal-saved-usd"] = _usd(settled.baseline_usd - settled.actual_usd)
+        if settled.actual_usd is not None and len(ctx.attempts) != 1:  # the host knows the price of one call, not of none or of two
+            said["x-litellm-response-cost"] = _usd(settled.actual_usd)
     return {name: plain_ascii(value) for name, value in said.items() if value}
 
 
@@ -42,23 +46,24 @@ def cache_word(recipe: Recipe, ctx: Context) -> str:
     return "miss" if asked and "bypassed" not in actions and "stood_down" not in actions else "bypass"
 
 
-def saved_usd(recipe: Recipe, request: Request, ctx: Context, reply: Reply) -> Decimal | None:
-    """What the ledger will say this request saved; None where a price is not known."""
-    settled = settle(
+def _settled(recipe: Recipe, request: Request, ctx: Context, reply: Reply, prices: PriceBook | None) -> Settled:
+    """What the ledger will say this request came to."""
+    return settle(
         Entry(
             request=request,
             ctx=ctx,
             reply=reply,
             error=None,
             baseline_model=recipe.baseline_model(request),
-            prices=recipe.prices,
+            prices=prices or recipe.prices,
             at=dt.datetime.fromtimestamp(recipe.clock(), tz=dt.UTC),
             usual_output=recipe.ledger.usual_output if recipe.ledger is not None else lambda _task: None,
         )
     )
-    if settled.actual_usd is None or settled.baseline_usd is None:
-        return None
-    return settled.baseline_usd - settled.actual_usd
+
+
+def _usd(amount: Decimal) -> str:
+    return f"{amount:.10f}".rstrip("0").rstrip(".") or "0"
 
 
 def plain_ascii(value: str) -> str:

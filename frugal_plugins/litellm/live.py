@@ -12,7 +12,9 @@ from typing import Any, Final
 from frugal_plugins.drivers import Run
 from frugal_plugins.flow import Call
 from frugal_plugins.litellm.convert import Asked
+from frugal_plugins.litellm.dialects import OF_ENDPOINT, Dialect
 from frugal_plugins.litellm.streams import counted
+from frugal_plugins.prices import PriceBook
 from frugal_plugins.recipe.recipe import Recipe
 from frugal_plugins.request import Reply
 
@@ -31,6 +33,7 @@ class Live:
         reply: what the flow came to, once it is over.
         hit: the stored answer that is still to be handed to the caller.
         streaming: its chunks are being passed on.
+        prices: the recipe's with those of the host, where the host has some.
     """
 
     recipe: Recipe
@@ -41,12 +44,18 @@ class Live:
     hit: Reply | None = None
     reply: Reply | None = None
     streaming: bool = False
+    prices: PriceBook | None = None
     at_seconds: float = field(default_factory=time.monotonic)
 
     @property
     def over(self) -> bool:
         """Whether nothing more is to be done for it."""
         return self.run.call is None
+
+    @property
+    def dialect(self) -> Dialect:
+        """The API it was asked through."""
+        return OF_ENDPOINT[self.asked.request.endpoint]
 
     def __deepcopy__(self, memo: object) -> Live:
         return self

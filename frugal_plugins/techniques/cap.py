@@ -7,7 +7,7 @@ import re
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Any, Final
 
 from frugal_plugins.flow import Context, Flow, Next
 from frugal_plugins.models import capabilities, thinks
@@ -16,6 +16,9 @@ from frugal_plugins.request import Reply, Request, text_of
 MISSION_BUDGETS: Final[Mapping[str, int]] = {"yes_no": 5, "extraction": 50, "support_reply": 200, "outline": 400, "document": 800}
 
 _SMALLEST_LARGER_TOKENS: Final = 256
+_LEAST_RESPONSE_TOKENS: Final = 16
+"""The Responses API refuses a smaller limit."""
+
 _INPUT_PER_OUTPUT: Final = 0.25
 """What an input token costs beside an output token, roughly and at every provider: enough to see whether retries pay."""
 _VERDICT: Final = re.compile(r"\W*(?:yes|no|true|false)\b", re.IGNORECASE)
@@ -88,7 +91,9 @@ class Cap:
         if level:
             tokens = max(tokens * self.retry_factor**level, _SMALLEST_LARGER_TOKENS)
         if thinks(request.model, request):
-            tokens += self.reasoning_tokens
+            tokens += max(self.reasoning_tokens, _thinking_tokens(request))
+        if request.endpoint == "responses":
+            tokens = max(tokens, _LEAST_RESPONSE_TOKENS)
         most = capabilities(request.model).max_output_tokens
         return min(tokens, most) if most else tokens
 
@@ -103,6 +108,13 @@ _LEVELS: Final = (
     ", the larger limit: asking again costs more than a tight one saves",
     ", against runaway answers: it cannot be asked again",
 )
+
+
+def _thinking_tokens(request: Request) -> int:
+    """What the caller lets the model think; a limit must leave room for it."""
+    thinking = request.params.get("thinking")
+    budget = thinking.get("budget_tokens") if isinstance(thinking, Mapping) else None
+    return budget if isinstance(budget, int) else 0
 
 
 def _prompt_tokens(request: Request) -> float:
@@ -123,9 +135,16 @@ def _was_cut(task: str, request: Request, reply: Reply) -> bool:
         return False
     if reply.message.get("tool_calls"):
         return True
-    if request.params.get("response_format"):
+    if request.params.get("response_format") or _text_format(request) not in (None, "text"):
         return not _is_json(reply.text)
     return not (task == "yes_no" and _VERDICT.match(reply.text))
+
+
+def _text_format(request: Request) -> Any:
+    """Which form the answer is to have, in the Responses API's words."""
+    text = request.params.get("text")
+    form = text.get("format") if isinstance(text, Mapping) else None
+    return form.get("type") if isinstance(form, Mapping) else None
 
 
 def _is_json(text: str) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import closing
@@ -14,6 +15,7 @@ from frugal_plugins import Recipe
 
 if TYPE_CHECKING:
     from frugal_plugins.sandbox import Sandbox
+    from tests.contract.litellm.proxies import RunningProxy
 
 MakeRecipe = Callable[..., Recipe]
 
@@ -57,6 +59,21 @@ def make_recipe(tmp_path: Path) -> Iterator[MakeRecipe]:
     yield make
     for recipe in made:
         recipe.close()
+
+
+@pytest.fixture(scope="session")
+def proxy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningProxy]:
+    """The callback listed twice, and the SDK's door open in the same process: each request still travels once."""
+    from tests.contract.litellm.proxies import running
+
+    folder = tmp_path_factory.mktemp("proxy")
+    recipe = folder / "support.json.yaml"
+    sections = {"cache": {}, "route": {}, "cap": {}, "prompt_cache": {}, "ledger": {"path": str(folder / "ledger.sqlite")}}
+    tasks = {**BASE["tasks"], "outline": {"tier": "simple", "output_tokens": 3}}
+    recipe.write_text(json.dumps({**BASE, **sections, "tasks": tasks}))
+    twice = ["frugal_plugins.litellm.proxy", "frugal_plugins.litellm.proxy", "tests.contract.litellm.door_of_the_proxy.opened"]
+    with running(folder, str(recipe), callbacks=twice) as up:
+        yield up
 
 
 @pytest.fixture
