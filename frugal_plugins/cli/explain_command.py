@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from rich.console import Group, RenderableType
 
@@ -19,6 +20,7 @@ from frugal_plugins.recipe.recipe import Recipe
 from frugal_plugins.report.text import table
 from frugal_plugins.report.words import money, number
 from frugal_plugins.request import Request
+from frugal_plugins.tasks import Source
 from frugal_plugins.told import read_told
 
 
@@ -67,8 +69,16 @@ def _changed(seen: Explanation) -> dict[str, Any]:
     return {name: after.get(name) for name in sorted({*before, *after}) if before.get(name) != after.get(name)}
 
 
+_FOUND: Final[Mapping[Source, str]] = {
+    "declared": "named by the caller",
+    "rules": "found by rules",
+    "classifier": "found by the classifier",
+    "unknown": "not recognised",
+}
+
+
 def _text(seen: Explanation, recipe: Recipe) -> RenderableType:
-    found = {"declared": "named by the caller", "rules": "found by rules", "unknown": "not recognised"}[seen.task.source]
+    found = _FOUND[seen.task.source]
     why = f": {seen.task.why}" if seen.task.why else ""
     rows = [
         ("recipe", recipe.name),

@@ -142,6 +142,31 @@ class OutcomeFile:
                 found.append(Judged(prompt, task, np.frombuffer(features, dtype="<f4").astype(np.float64), marks, given))
         return found
 
+    def compare_with(self, kept: str, at_seconds: float) -> int:
+        """Judge answers by the reference model's own: where both to one prompt can be compared, the other is good if it says the same.
+
+        Such verdicts have the voice `control` (control traffic asks the reference what others were asked before) and are given
+        once, to answers nobody judged. Says how many were given.
+        """
+        rows = list(
+            self._rows(
+                "SELECT a.request, a.model, a.says = k.says FROM answers a JOIN answers k ON k.prompt = a.prompt AND k.model = ? "
+                "WHERE a.model <> k.model AND a.says IS NOT NULL AND k.says IS NOT NULL AND NOT EXISTS "
+                "(SELECT 1 FROM verdicts v WHERE v.request = a.request AND v.model = a.model) GROUP BY a.request, a.model",
+                (kept,),
+            )
+        )
+        with self._connection() as connection:
+            for request, model, same in rows:
+                connection.execute("INSERT INTO verdicts VALUES (?, ?, 'control', ?, ?)", (request, model, float(same), at_seconds))
+            if rows:
+                connection.execute(
+                    "INSERT INTO verdicts SELECT request, model, 'control', 1.0, ? FROM answers k WHERE model = ? AND says IS NOT NULL "
+                    "AND NOT EXISTS (SELECT 1 FROM verdicts v WHERE v.request = k.request AND v.model = k.model)",
+                    (at_seconds, kept),
+                )
+        return len(rows)
+
     def counts(self) -> dict[str, int]:
         """How many verdicts there are, by who gave them."""
         return dict(self._rows("SELECT voice, count(*) FROM verdicts GROUP BY voice"))

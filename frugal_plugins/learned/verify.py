@@ -13,7 +13,7 @@ from typing import Any, Final, Literal
 
 from frugal_plugins.request import Reply, Request
 
-Finding = Literal["empty", "truncated", "refused", "unparsable", "not_matching", "unsure"]
+Finding = Literal["empty", "truncated", "refused", "unparsable", "not_matching", "unsure", "judged_bad"]
 
 _REFUSAL: Final = re.compile(
     r"^\W*(?:i(?:'|\u2019)?m (?:sorry|unable|not able)|i am (?:sorry|unable|not able)|sorry,|i can(?:'|\u2019)?t\b|i cannot\b|"

@@ -87,11 +87,16 @@ def settle(entry: Entry) -> Settled:
 def _settle_untouched(entry: Entry, paid: tuple[Paid, ...], actual: Decimal | None, outcome: Outcome) -> Settled:
     """Nobody touched it, so it cost what it costs; where that was measured beside it, the difference is chance (a colder cache)."""
     known = entry.ctx.baseline_usage
-    baseline = _price(entry, entry.baseline_model, known) if known and outcome != "error" else actual
-    if baseline is None or actual is None:
+    helpers: dict[str, Decimal] = {}
+    for call in (p.attempt.call for p in paid if p.attempt.call.purpose != "answer"):
+        usd = sum((p.usd or ZERO for p in paid if p.attempt.call is call), ZERO)
+        helpers[call.technique or "other"] = helpers.get(call.technique or "other", ZERO) - usd
+    whole = None if actual is None else actual + sum(helpers.values(), ZERO)
+    baseline = _price(entry, entry.baseline_model, known) if known and outcome != "error" else whole
+    if baseline is None or actual is None or whole is None:
         return Settled(outcome, paid, actual, None, "unpriced", {})
-    saved = {"other": baseline - actual} if baseline != actual else {}
-    return Settled(outcome, paid, actual, baseline, "untouched", saved)
+    saved = {**helpers, "other": baseline - whole + helpers.get("other", ZERO)}
+    return Settled(outcome, paid, actual, baseline, "untouched", {name: usd for name, usd in saved.items() if usd})
 
 
 def _settle_hit(entry: Entry, paid: tuple[Paid, ...], actual: Decimal | None) -> Settled:

@@ -8,6 +8,8 @@ from pathlib import Path
 from frugal_plugins.answers import AnswerFile, AnswerStore, MemoryAnswers, PostgresAnswers
 from frugal_plugins.errors import RecipeError
 from frugal_plugins.learned.breaker import Breaker
+from frugal_plugins.learned.collecting import OutcomeLog
+from frugal_plugins.learned.outcomes import OutcomeFile
 from frugal_plugins.prefix.compaction import Terms
 from frugal_plugins.prefix.sessions import MemorySessions, SessionFile
 from frugal_plugins.prices import PriceBook
@@ -57,6 +59,11 @@ def build_route(
     route.streaming = settings.streaming
     most_usd = settings.most_dear_usd_per_hour
     route.breaker = Breaker(float(settings.most_dear_percent), None if most_usd is None else float(most_usd))
+    route.floor, route.escalate = settings.floor, settings.escalate
+    route.least_logprob = settings.least_logprob
+    route.patterns = {name: task.pattern for name, task in whole.tasks.items() if task.pattern is not None}
+    if settings.judge_answers:
+        route.judge = judge_of(whole)
     if settings.learned is not None:
         from frugal_plugins.learned.artifact import read_ladder
 
@@ -66,6 +73,19 @@ def build_route(
             )
         route.ladder = read_ladder(settings.learned, models=frozenset(model for tier in tiers for model in tier.models))
     return route
+
+
+def judge_of(whole: RecipeSettings) -> str:
+    """The model that judges answers: the first of the tier `route.judge` names, else of the baseline tier."""
+    named = whole.route.judge if whole.route is not None else None
+    return whole.tiers[named or whole.baseline].models[0]
+
+
+def build_outcomes(whole: RecipeSettings, tiers: Sequence[Tier], prices: PriceBook) -> OutcomeLog | None:
+    """Where the router's lessons are kept, when the recipe names a file for them."""
+    if whole.route is None or whole.route.outcomes is None:
+        return None
+    return OutcomeLog(OutcomeFile(whole.route.outcomes), prices, [model for tier in tiers for model in tier.models])
 
 
 def build_history(settings: HistorySettings, tiers: Sequence[Tier], prices: PriceBook, *, marks_come: bool) -> History:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from decimal import Decimal
 from typing import Annotated, Any
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
 from frugal_plugins.flow import Mode
 
@@ -20,6 +21,14 @@ def _dollars(value: Any) -> Any:
     return Decimal(repr(value)) if isinstance(value, float) else value
 
 
+def _compiles(value: str) -> str:
+    try:
+        re.compile(value)
+    except re.error as error:
+        raise ValueError(f"is not a regular expression ({error})") from None
+    return value
+
+
 Whole = Annotated[int, Field(strict=True)]
 Number = Annotated[float, Field(strict=True)]
 Flag = Annotated[bool, Field(strict=True)]
@@ -28,6 +37,7 @@ Money = Annotated[Decimal, Field(ge=0), BeforeValidator(_dollars)]
 TierName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$", max_length=60)]
 TaskName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$", max_length=60)]
 ModelName = Annotated[str, Field(pattern=r"^\S+$", max_length=200)]
+Pattern = Annotated[str, Field(min_length=1, max_length=500), AfterValidator(_compiles)]
 FileName = Annotated[str, Field(min_length=1, max_length=1000)]
 
 

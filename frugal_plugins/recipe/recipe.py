@@ -7,7 +7,7 @@ import hashlib
 import os
 import threading
 import time
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from importlib import import_module
 from pathlib import Path
 from typing import Any, Final, cast
@@ -15,15 +15,19 @@ from typing import Any, Final, cast
 from frugal_plugins.answers import AnswerStore
 from frugal_plugins.errors import RecipeError
 from frugal_plugins.flow import Call, Context, Flow, Group, Mode, Next, Technique, compose
+from frugal_plugins.learned.collecting import OutcomeLog, Over
+from frugal_plugins.learned.outcomes import Voice
 from frugal_plugins.ledger.file import Ledger
 from frugal_plugins.ledger.settle import Entry
 from frugal_plugins.ledger.watching import WATCHERS
 from frugal_plugins.prices import PriceBook, load_price_list, own_rates
-from frugal_plugins.recipe.build import build_cache, build_history, build_route, build_store
+from frugal_plugins.recipe.build import build_cache, build_history, build_outcomes, build_route, build_store
 from frugal_plugins.recipe.explain import Explanation, explain
+from frugal_plugins.recipe.feedback import Heard, hear
 from frugal_plugins.recipe.settings import RecipeSettings, parse
 from frugal_plugins.recipe.source import read_recipe
 from frugal_plugins.request import Reply, Request
+from frugal_plugins.techniques.cache import Cache
 from frugal_plugins.techniques.cap import Cap
 from frugal_plugins.techniques.prompt_cache import PromptCache
 from frugal_plugins.techniques.route import Tier
@@ -57,6 +61,7 @@ class Recipe:
         self.tiers = tuple(Tier(name, tuple(tier.models)) for name, tier in settings.tiers.items())
         self.answers: AnswerStore = build_store(settings.cache)
         self.steps: tuple[tuple[Technique, Mode], ...] = tuple(self._steps())
+        self.outcomes: OutcomeLog | None = build_outcomes(settings, self.tiers, self.prices)
         self._ledger: Ledger | None = None
         self._lock = threading.Lock()
 
@@ -111,11 +116,8 @@ class Recipe:
         ctx.mode = "on"
         steps = [step for step in self._steps_for(request) if step[0].name not in without] if ctx.group == "treated" else ()
         rest = compose(steps, ctx, innermost=self._ask)
-        ledger, watchers = self.ledger, WATCHERS.get()
-        if ledger is None and not watchers:
-            return rest(request), ctx
-        tell = (*watchers, ledger.record) if ledger is not None else watchers
-        return _booked(rest, request, ctx, tell, self, prices), ctx
+        tell = (*WATCHERS.get(), *self._listeners())
+        return (_booked(rest, request, ctx, tell, self, prices) if tell else rest(request)), ctx
 
     def explain(self, request: Request, *, told: Told = NOTHING, reachable: Callable[[str], bool] | None = None) -> Explanation:
         """What would happen to a request and why, without calling anyone or booking anything."""
@@ -136,6 +138,21 @@ class Recipe:
             return "treated"
         drawn = hashlib.sha256((request.session or drawn_by).encode()).digest()
         return "control" if int.from_bytes(drawn[:4]) / 2**32 < share / 100 else "treated"
+
+    def feedback(self, request_id: str, good: bool | float, *, source: Voice = "user", model: str | None = None) -> Heard:
+        """Say whether the answer to a request was good: True, False, or 0 to 1.
+
+        `request_id` is what `x-frugal-id`, `response._hidden_params["frugal"]["id"]` (LiteLLM) or
+        `message.response_metadata["frugal"]["id"]` (LangChain) said. The ledger keeps it for comparing quality, the store of
+        outcomes (`route.outcomes`) for `frugal calibrate`, and a stored answer that is called bad is not served again.
+        Without `model` the verdict is on the answer the caller got.
+        """
+        return hear(self, request_id, good, source, model)
+
+    @property
+    def cache(self) -> Cache | None:
+        """The cache technique, where the recipe has one."""
+        return next((step for step, _ in self.steps if isinstance(step, Cache)), None)
 
     def baseline_model(self, request: Request) -> str:
         """The model a request would have gone to without this recipe."""
@@ -162,6 +179,8 @@ class Recipe:
         """Write what the ledger still holds and stop its writer."""
         if self._ledger is not None:
             self._ledger.close()
+        if self.outcomes is not None:
+            self.outcomes.close()
 
     def _steps(self) -> list[tuple[Technique, Mode]]:
         """The techniques in the order of the flow, outermost first."""
@@ -193,6 +212,14 @@ class Recipe:
     def _steps_for(self, request: Request) -> tuple[tuple[Technique, Mode], ...]:
         """Texts to be embedded have no answer to shorten and no conversation: no technique touches them."""
         return () if request.endpoint == "embeddings" else self.steps
+
+    def _listeners(self) -> Iterator[Callable[[Entry], None]]:
+        """Who is told when a request is over: the ledger, and the store the router learns from."""
+        ledger, outcomes = self.ledger, self.outcomes
+        if ledger is not None:
+            yield ledger.record
+        if outcomes is not None:
+            yield lambda entry: outcomes.record(Over(entry.request, entry.ctx, entry.reply, entry.at.timestamp()))
 
     def _mode(self, own: str | None) -> Mode:
         """A technique's own mode, but never more than the recipe's."""

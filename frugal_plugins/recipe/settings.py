@@ -13,7 +13,7 @@ from pydantic import Field, ValidationError, field_validator, model_validator
 from pydantic.config import JsonDict
 
 from frugal_plugins.recipe.checks import missing_names, refuse
-from frugal_plugins.recipe.fields import FileName, Flag, ModelName, ModeWord, Money, Number, Section, TaskName, TierName, Whole
+from frugal_plugins.recipe.fields import FileName, Flag, ModelName, ModeWord, Money, Number, Pattern, Section, TaskName, TierName, Whole
 from frugal_plugins.recipe.pipeline_settings import PipelineSettings
 from frugal_plugins.recipe.problems import Problem, as_error, found_by_pydantic
 from frugal_plugins.recipe.source import Loaded
@@ -64,6 +64,9 @@ class TaskSettings(Section):
     tier: str = Field(description="The tier that is good enough for this kind of work.")
     output_tokens: Whole | None = Field(
         default=None, ge=1, le=100_000, description="The most tokens an answer needs. Without it, cap leaves answers of this kind alone."
+    )
+    pattern: Pattern | None = Field(
+        default=None, description="A regular expression that a good answer contains; a cheaper model's answer without it is asked again."
     )
 
 
@@ -149,6 +152,8 @@ class RecipeSettings(Section):
     def _names_exist(self) -> RecipeSettings:
         wanted: dict[KeyPath, str] = {("baseline",): self.baseline}
         wanted |= {("tasks", name, "tier"): task.tier for name, task in self.tasks.items()}
+        if self.route is not None:
+            wanted |= {("route", key): tier for key in ("floor", "judge") if (tier := getattr(self.route, key)) is not None}
         named: dict[KeyPath, str] = {("pipeline", "task"): self.pipeline.task} if self.pipeline and self.pipeline.task else {}
         refuse(*missing_names("tier", wanted, tuple(self.tiers)), *missing_names("task", named, tuple(self.tasks)))
         return self

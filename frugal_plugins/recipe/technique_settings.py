@@ -2,11 +2,24 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field, WithJsonSchema
 
 from frugal_plugins.recipe.fields import FileName, Flag, ModeWord, Money, Number, Section, TierName, Whole
+
+_QUALITY_WORDS = {"economy": 90.0, "balanced": 95.0, "high": 99.0}
+
+
+def _quality(value: Any) -> Any:
+    return _QUALITY_WORDS.get(value, value) if isinstance(value, str) else value
+
+
+KeepPercent = Annotated[
+    Number | Whole,
+    BeforeValidator(_quality),
+    WithJsonSchema({"anyOf": [{"type": "number", "minimum": 50, "maximum": 110}, {"enum": list(_QUALITY_WORDS)}]}),
+]
 
 
 class TechniqueSettings(Section):
@@ -70,8 +83,34 @@ class RouteSettings(TechniqueSettings):
         default=None,
         description="A file fitted on outcomes of your own traffic; it decides where no task is declared.",
     )
-    keep_quality_percent: Number | Whole = Field(
-        default=95.0, ge=50, le=110, description="The share of the best model's correct answers that `learned` is to keep, in percent."
+    keep_quality_percent: KeepPercent = Field(
+        default=95.0,
+        ge=50,
+        le=110,
+        description="The share of the best model's correct answers `learned` keeps, in percent; or economy (90), balanced (95), high (99).",
+    )
+    outcomes: FileName | None = Field(
+        default=None,
+        description="An SQLite file for frugal calibrate: what became of requests, in numbers and fingerprints. Without it: not kept.",
+    )
+    floor: TierName | None = Field(default=None, description="No request goes below this tier. Without it: the first tier is the lowest.")
+    escalate: Flag = Field(
+        default=True,
+        description="Ask the model the caller named when the cheaper one's answer is empty, refused or not in the form asked for.",
+    )
+    least_logprob: Number | None = Field(
+        default=None,
+        ge=-20,
+        le=0,
+        description="An answer whose mean log probability per token is below this is asked again, where the provider sends it.",
+    )
+    judge: TierName | None = Field(
+        default=None,
+        description="A tier whose first model labels samples for frugal calibrate --judge. Without it: the baseline tier.",
+    )
+    judge_answers: Flag = Field(
+        default=False,
+        description="true: the judge looks at each answer of a cheaper model before it is given out; bad ones are asked again.",
     )
     streaming: Literal["skip", "buffer"] = Field(
         default="skip", description="skip: streams are never compared. buffer: they are held back until an answer is accepted."

@@ -17,6 +17,7 @@ _YES_NO = re.compile(
     r"^(?:is|are|was|were|do|does|did|can|could|will|would|should|has|have|had|may|might|am|must|shall)\b[^?]*\?", re.IGNORECASE
 )
 _ASKED_FOR_A_VERDICT = re.compile(r"\byes or no\b|\byes/no\b|\btrue or false\b", re.IGNORECASE)
+_ONE_OF_TWO_WORDS = re.compile(r"\bexactly one word:\s+([A-Za-z]+) or ([A-Za-z]+)\b", re.IGNORECASE)
 _SUMMARY = re.compile(r"\b(?:summari[sz]e|summary|tl;?dr)\b", re.IGNORECASE)
 
 _COMMON = words(
@@ -144,6 +145,9 @@ def _text(ask: Ask, dice: Dice) -> str:
     if _SUMMARY.search(question[:400]) or _SUMMARY.search(ask.system_text[:400]):
         return _extract(ask)
     asked = _sentences(question[-2000:])
+    words_asked = _ONE_OF_TWO_WORDS.search(question[-2000:]) or _ONE_OF_TWO_WORDS.search(ask.system_text[:2000])
+    if words_asked is not None:
+        return dice.pick(words_asked.groups())
     verdict = _ASKED_FOR_A_VERDICT.search(question[-2000:]) or _ASKED_FOR_A_VERDICT.search(ask.system_text[:2000])
     if verdict or (asked and _YES_NO.match(asked[-1])):
         return dice.pick(("Yes, ", "No, ")) + dice.pick(_VERDICTS).format(**_two_topics(_words_of(ask), dice))

@@ -11,8 +11,9 @@ from typing import Any, Final, Literal
 from frugal_plugins.flow import Call, Context, Flow, Next
 from frugal_plugins.learned.asking import Asking
 from frugal_plugins.learned.breaker import Breaker
+from frugal_plugins.learned.judging import judge_request, read_verdict
 from frugal_plugins.learned.ladder import Action, Ladder
-from frugal_plugins.learned.verify import look
+from frugal_plugins.learned.verify import Verdict, look
 from frugal_plugins.models import misfit
 from frugal_plugins.prices import MILLION, PriceBook, bare_name, provider_of
 from frugal_plugins.request import Reply, Request, fingerprint
@@ -50,6 +51,11 @@ class Route:
         streaming: `skip` never buys answers to compare for a caller who reads piece by piece; `buffer` holds them back.
         patterns: regular expressions a good answer contains, by task.
         breaker: bounds what the dearest tier may take.
+        floor: no request goes below this tier, unless its caller named a model there.
+        escalate: an answer of a cheaper model that is empty, refused, or not in the form asked for is thrown away, and the
+            model it stood in for is asked. Booked as a loss of this technique. Streams are only held back for it with `buffer`.
+        least_logprob: an answer less sure than this counts as no good, where the provider sends log probabilities.
+        judge: a model that looks at every answer of a cheaper one; its price is booked against this technique.
     """
 
     tiers: tuple[Tier, ...]
@@ -63,6 +69,10 @@ class Route:
     streaming: Literal["skip", "buffer"] = "skip"
     patterns: Mapping[str, str] = field(default_factory=dict)
     breaker: Breaker = field(default_factory=Breaker)
+    floor: str | None = None
+    escalate: bool = True
+    least_logprob: float | None = None
+    judge: str | None = None
     name: str = "route"
     _sessions: OrderedDict[str, int] = field(default_factory=OrderedDict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
@@ -76,15 +86,52 @@ class Route:
             return reply
         model, action, why = self._choose(request, ctx)
         ctx.note(self.name, action, why)
-        reply = yield from rest(request if model == request.model else request.with_(model=model))
-        self._count(request, [(model, reply)], ctx)
-        return reply
+        above = self._above(request, model)
+        if above is None:
+            reply = yield from rest(request if model == request.model else request.with_(model=model))
+            self._count(request, [(model, reply)], ctx)
+            return reply
+        return (yield from self._checked(request, model, above, rest, ctx))
 
     def baseline_model(self, request: Request) -> str:
         """The model this request would have gone to without a recipe."""
         if request.model not in self.own_names:
             return request.model
         return self.tiers[self._index(self.baseline)].models[0]
+
+    def _above(self, request: Request, model: str) -> str | None:
+        """Whom to ask when the cheaper model's answer is no good; None where nothing is looked at."""
+        usual = self.baseline_model(request)
+        readable = (not request.stream or self.streaming == "buffer") and (request.params.get("n") or 1) == 1
+        replaced = self.escalate and readable and bare_name(usual) != bare_name(model) and self._dearer(usual, model)
+        return usual if replaced and not self.breaker.overspent() else None
+
+    def _checked(self, request: Request, model: str, above: str, rest: Next, ctx: Context) -> Flow:
+        """Ask the cheaper model, look at its answer, and ask the usual one where that answer cannot be given out."""
+        sent = rest(request.with_(model=model))
+        reply = yield from _Unseen(sent) if request.stream else sent
+        asked = [(model, reply)]
+        verdict = yield from self._verdict(request, reply, ctx)
+        shut = self.breaker.closed(ctx.clock()) if above in self.tiers[-1].models else None
+        if not verdict.good and verdict.finding != "truncated" and shut is None:
+            ctx.note(self.name, "escalate", f"{verdict.why}; {bare_name(above)} is asked")
+            ctx.replace_last(self.name)
+            self._remember_model(request, above)
+            reply = yield from rest(request if request.model == above else request.with_(model=above))
+            asked.append((above, reply))
+        self._count(request, asked, ctx)
+        return reply
+
+    def _verdict(self, request: Request, reply: Reply, ctx: Context) -> Generator[Call, Reply, Verdict]:
+        """The free checks, then the judge where the recipe asks for one. A judge that says neither good nor bad changes nothing."""
+        verdict = self._look(request, reply, ctx)
+        if not verdict.good or self.judge is None or reply.message.get("tool_calls"):
+            return verdict
+        said = read_verdict((yield Call(judge_request(self.judge, request, reply), purpose="judge", technique=self.name)))
+        return Verdict("judged_bad", f"{bare_name(self.judge)} judged it bad") if said is False else verdict
+
+    def _look(self, request: Request, reply: Reply, ctx: Context) -> Verdict:
+        return look(request, reply, pattern=self.patterns.get(ctx.task(request).name), least_logprob=self.least_logprob)
 
     def _asking(self, ladder: Ladder, request: Request, ctx: Context) -> Asking | None:
         """The request at the foot of the ladder, or None where rules decide: a declared task, tools, a model off the ladder."""
@@ -104,9 +151,10 @@ class Route:
         def can(model: str) -> bool:
             tier = self._tier_of(model)
             lower = held is not None and tier is not None and tier < held
+            low = tier is not None and tier < self._lowest and (named is None or bare_name(model) != bare_name(named))
             over = named is not None and bare_name(model) != bare_name(named) and self._dearer(model, named)
             fits = (ctx.reachable is None or ctx.reachable(model)) and misfit(model, request) is None
-            return fits and not lower and not over and not (shut and model in dear)
+            return fits and not lower and not low and not over and not (shut and model in dear)
 
         def read_share(model: str) -> float:
             rates = self.prices.rates(model) if held is not None and self._tier_of(model) == held else None
@@ -132,7 +180,7 @@ class Route:
             sent = rest(request.with_(model=model))
             reply = yield from _Unseen(sent) if further else sent
             asked.append((model, reply))
-            verdict = look(request, reply, pattern=self.patterns.get(ctx.task(request).name))
+            verdict = (yield from self._verdict(request, reply, ctx)) if step.final and further else self._look(request, reply, ctx)
             asking.saw(step.model, reply, verdict)
             above = asking.above(step.model) if step.final and not verdict.good and further else None
             if above is not None:
@@ -176,7 +224,7 @@ class Route:
             return request.model, "left", f"{request.model} is in no tier of this recipe"
         task = ctx.task(request)
         tier_name = self.tasks.get(task.name)
-        wanted = self._index(tier_name or self.baseline)
+        wanted = max(self._index(tier_name or self.baseline), self._lowest)
         why = f"{task.name} ({task.source}) needs {self.tiers[wanted].name}" if tier_name else f"unknown work stays safe: {task.why}"
         if tier_name is None and named is not None:
             return request.model, "left", why
@@ -246,6 +294,10 @@ class Route:
     def _tier_of(self, model: str) -> int | None:
         bare = bare_name(model)
         return next((i for i, tier in enumerate(self.tiers) if any(bare_name(m) == bare for m in tier.models)), None)
+
+    @property
+    def _lowest(self) -> int:
+        return 0 if self.floor is None else self._index(self.floor)
 
     def _index(self, name: str) -> int:
         return next(i for i, tier in enumerate(self.tiers) if tier.name == name)

@@ -67,6 +67,8 @@ def test_an_empty_section_turns_a_technique_on_with_its_defaults() -> None:
         "mode": "on",
         "sticky": "session",
         "keep_quality_percent": 95.0,
+        "escalate": True,
+        "judge_answers": False,
         "streaming": "skip",
         "most_dear_percent": 100.0,
     }
