@@ -15,11 +15,19 @@ from frugal_plugins.request import Reply, Request
 
 Finding = Literal["empty", "truncated", "refused", "unparsable", "not_matching", "unsure", "judged_bad"]
 
+_APOLOGY: Final = r"(?:(?:i(?:'|\u2019)?m|i am)(?: (?:very|so|really))? sorry|sorry|unfortunately|apologies)\W+(?:but\W+|however\W+)?"
+_CANNOT: Final = (
+    r"(?:i can(?:'|\u2019)?t|i cannot|i can not|i(?:'|\u2019)?m (?:unable|not able)|i am (?:unable|not able)|i won(?:'|\u2019)?t)"
+)
+_DOING: Final = (
+    r"(?:help|assist|answer|provide|comply|fulfil|fulfill|do that|do this|discuss|create|generate|write|engage|continue|access|determine)"
+)
 _REFUSAL: Final = re.compile(
-    r"^\W*(?:i(?:'|\u2019)?m (?:sorry|unable|not able)|i am (?:sorry|unable|not able)|sorry,|i can(?:'|\u2019)?t\b|i cannot\b|"
-    r"i won(?:'|\u2019)?t\b|unfortunately, i (?:can|am)|as an ai\b|i (?:do not|don(?:'|\u2019)?t) have (?:access|enough information))",
+    rf"^\W*(?:{_APOLOGY})?(?:{_CANNOT}\W+(?:be able to\W+|to\W+)?{_DOING}\b|as an ai\b|"
+    r"i (?:do not|don(?:'|\u2019)?t) have (?:access|enough (?:information|context)|the (?:information|context)))",
     re.IGNORECASE,
 )
+"""An apology alone is no refusal: support says sorry for late parcels. One that goes on with what it will not or cannot do is."""
 FENCE: Final = re.compile(r"```[a-z]*\n?(.*?)```", re.DOTALL | re.IGNORECASE)
 """What stands between code fences."""
 
