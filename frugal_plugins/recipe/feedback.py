@@ -38,7 +38,7 @@ def hear(recipe: Recipe, request_id: str, good: bool | float, source: Voice, mod
     now = recipe.clock()
     ledger = recipe.ledger
     if ledger is not None:
-        ledger.feedback(request_id, good, source)
+        ledger.feedback(request_id, float(good) >= 0.5, source)
     known = recipe.outcomes is not None and recipe.outcomes.verdict(request_id, good, voice=source, at_seconds=now, model=model)
-    rejected = float(good) < 0.5 and recipe.cache is not None and recipe.cache.reject(request_id, now)
+    rejected = float(good) < 0.5 and recipe.cache is not None and recipe.cache.reject(request_id)
     return Heard(request_id, float(good), ledger is not None, known, rejected)

@@ -113,8 +113,8 @@ def test_a_rehearsal_of_the_judge_labels_only_its_own_file_and_goes_on_where_it_
     with sqlite3.connect(own / "ledger-sandbox.sqlite") as ledger:
         rows = ledger.execute("SELECT count(*), sum(technique = 'route'), sum(purpose = 'judge'), sum(picousd > 0) FROM calls").fetchone()
         assert rows == (48, 48, 48, 48)
-        saved = ledger.execute("SELECT sum(saved_picousd) FROM requests").fetchone()[0]
-        assert saved == -ledger.execute("SELECT sum(picousd) FROM calls").fetchone()[0]
+        paid = ledger.execute("SELECT sum(picousd) FROM calls").fetchone()[0]
+        assert ledger.execute("SELECT technique, sum(picousd) FROM savings GROUP BY 1").fetchall() == [("route", -paid)]
 
 
 def test_nothing_is_paid_before_somebody_agreed(cli: Cli, own: Path, monkeypatch: pytest.MonkeyPatch) -> None:
