@@ -17,10 +17,19 @@ if TYPE_CHECKING:
     from frugal_plugins.langchain.cache import FaissSemanticCache as FaissSemanticCache
     from frugal_plugins.langchain.chat_history import SummarizedChatHistory as SummarizedChatHistory
     from frugal_plugins.langchain.memory import SummarizingMemory as SummarizingMemory
+    from frugal_plugins.langchain.middleware import frugal_middleware as frugal_middleware
     from frugal_plugins.langchain.pipeline import runnable as runnable
     from frugal_plugins.langchain.router import FrugalRouter as FrugalRouter
 
-__all__ = ["BatchExecutor", "FaissSemanticCache", "FrugalRouter", "SummarizedChatHistory", "SummarizingMemory", "runnable"]
+__all__ = [
+    "BatchExecutor",
+    "FaissSemanticCache",
+    "FrugalRouter",
+    "SummarizedChatHistory",
+    "SummarizingMemory",
+    "frugal_middleware",
+    "runnable",
+]
 
 _HOMES = {
     "BatchExecutor": "batch",
@@ -28,6 +37,7 @@ _HOMES = {
     "FrugalRouter": "router",
     "SummarizedChatHistory": "chat_history",
     "SummarizingMemory": "memory",
+    "frugal_middleware": "middleware",
     "runnable": "pipeline",
 }
 

@@ -15,7 +15,7 @@ from frugal_plugins import drivers
 from frugal_plugins.errors import TruncatedOutput
 from frugal_plugins.flow import Call, Context, Flow
 from frugal_plugins.inside import inside
-from frugal_plugins.langchain.calls import changed, hides_usage, with_tools
+from frugal_plugins.langchain.calls import changed, unmarked_tools, with_tools, with_usage
 from frugal_plugins.langchain.listening import AsyncOpened, Opened
 from frugal_plugins.langchain.messages import Conversation, without_marks
 from frugal_plugins.langchain.output import CUT, Output, whole_object
@@ -26,7 +26,7 @@ from frugal_plugins.prices import provider_of
 from frugal_plugins.recipe.recipe import Recipe
 from frugal_plugins.request import Reply, Request
 
-_REFUSE_MARKS: Final = ("openai", "azure")
+REFUSE_MARKS: Final = ("openai", "azure")
 """Providers that refuse Anthropic's cache_control; it is taken out when the recipe, not the caller, chose one of them."""
 
 
@@ -73,7 +73,7 @@ class Asking:
         whole = _Whole()
         try:
             yield from drivers.stream(self.flow, self.ctx, self._send, self._open, whole.keep)
-        except _length_errors() as error:
+        except length_errors() as error:
             if self.output is None:
                 raise
             raise TruncatedOutput(CUT) from error
@@ -91,7 +91,7 @@ class Asking:
             async with aclosing(cast("Any", chunks)):
                 async for chunk in chunks:
                     yield chunk
-        except _length_errors() as error:
+        except length_errors() as error:
             if self.output is None:
                 raise
             raise TruncatedOutput(CUT) from error
@@ -118,14 +118,17 @@ class Asking:
         if call.purpose != "answer":
             return Target(name, model, messages, dict(call.request.params))
         kwargs = changed(self.kwargs, self.request.params, call.request.params)
+        refuses = name != self.tiers.name_of(self.request.model) and provider_of(name) in REFUSE_MARKS
+        if refuses and kwargs.get("tools") is not None:
+            kwargs["tools"] = unmarked_tools(kwargs["tools"])
         if self.output is not None:
             kwargs.pop("response_format", None)
             kwargs = {**self.output.kwargs(model), **kwargs}
         elif kwargs.get("tools") is not None:
             kwargs = with_tools(model, kwargs)
-        if self.request.stream and not self.untouched and hides_usage(model):
-            kwargs.setdefault("stream_usage", True)
-        if name != self.tiers.name_of(self.request.model) and provider_of(name) in _REFUSE_MARKS:
+        if self.request.stream and self.ctx.group == "treated" and self.recipe.steps and not self.untouched:
+            model = with_usage(model)
+        if refuses:
             messages = without_marks(messages)
             kwargs.pop("cache_control", None)
         return Target(name, model, messages, kwargs)
@@ -137,14 +140,14 @@ class Asking:
 
     def note(self, name: str, reply: Reply | None = None) -> Mapping[str, Any]:
         """What the answer's `response_metadata["frugal"]` says."""
-        return note_of(self.ctx, reply, name, self._cache(reply))
+        return note_of(self.ctx, reply, name, cache_word(self.ctx, self.recipe, self.request, reply))
 
     def _send(self, call: Call) -> Reply:
         target = self.target(call)
         try:
             with inside():
                 message = self.voice.ask(target)
-        except _length_errors() as error:
+        except length_errors() as error:
             return self._cut_short(target, call, error)
         return self.reply(target, call, message)
 
@@ -153,7 +156,7 @@ class Asking:
         try:
             with inside():
                 message = await self.voice.aask(target)
-        except _length_errors() as error:
+        except length_errors() as error:
             return self._cut_short(target, call, error)
         return self.reply(target, call, message)
 
@@ -195,13 +198,6 @@ class Asking:
             {} if self.output is None else self.output.for_traces,
         )
 
-    def _cache(self, reply: Reply | None) -> str:
-        if reply is not None and reply.saved is not None:
-            return "hit"
-        used = self.ctx.group == "treated" and any(step.name == "cache" and mode == "on" for step, mode in self.recipe.steps)
-        passed = "no_cache" in self.request.tags or any(d.technique == "cache" and d.action == "bypassed" for d in self.ctx.decisions)
-        return "miss" if used and not passed else "bypass"
-
 
 class _Whole:
     """Takes what a driver would show in one piece, so that it can be shown through LangChain's callbacks."""
@@ -214,7 +210,16 @@ class _Whole:
         return ()
 
 
-def _length_errors() -> tuple[type[Exception], ...]:
+def cache_word(ctx: Context, recipe: Recipe, request: Request, reply: Reply | None) -> str:
+    """What `response_metadata["frugal"]["cache"]` says: hit, miss, or bypass where no cache was asked."""
+    if reply is not None and reply.saved is not None:
+        return "hit"
+    used = ctx.group == "treated" and any(step.name == "cache" and mode == "on" for step, mode in recipe.steps)
+    passed = "no_cache" in request.tags or any(d.technique == "cache" and d.action == "bypassed" for d in ctx.decisions)
+    return "miss" if used and not passed else "bypass"
+
+
+def length_errors() -> tuple[type[Exception], ...]:
     """How OpenAI's client says that an answer with a schema ended at the limit; nothing while it is not loaded."""
     openai = sys.modules.get("openai")
     return () if openai is None else (openai.LengthFinishReasonError,)

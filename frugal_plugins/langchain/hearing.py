@@ -8,6 +8,7 @@ from typing import Any, Final
 from frugal_plugins.told import Told, read_told
 
 _SESSIONS: Final = ("frugal_session", "thread_id", "session_id")  # ours, LangGraph's, RunnableWithMessageHistory's
+_USERS: Final = ("user_id", "langgraph_auth_user_id")
 
 
 def hear(metadata: Mapping[str, Any], configurable: Mapping[str, Any], task: str | None = None) -> Told:
@@ -23,3 +24,10 @@ def hear(metadata: Mapping[str, Any], configurable: Mapping[str, Any], task: str
         if isinstance(more, Mapping):
             said |= more
     return read_told({"frugal": {name: value for name, value in said.items() if value is not None}})
+
+
+def user_of(metadata: Mapping[str, Any], configurable: Mapping[str, Any]) -> str:
+    """Whose call this is, for budgets: what `frugal` says, else `user_id`, else whom LangGraph's server let in, else ""."""
+    told = hear(metadata, configurable).tags.get("user")
+    named = (place.get(name) for name in _USERS for place in (configurable, metadata))
+    return told or next((str(user) for user in named if user), "")

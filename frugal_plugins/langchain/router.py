@@ -20,7 +20,7 @@ from pydantic import BaseModel, Field, model_validator
 from frugal_plugins.flow import Context, ask
 from frugal_plugins.inside import INSIDE
 from frugal_plugins.langchain.asking import Asking
-from frugal_plugins.langchain.calls import plain_tool, request_of
+from frugal_plugins.langchain.calls import plain_tool, request_of, streams
 from frugal_plugins.langchain.hearing import hear
 from frugal_plugins.langchain.messages import Conversation, as_dict
 from frugal_plugins.langchain.output import Output, routed_output
@@ -229,7 +229,8 @@ class FrugalRouter(BaseChatModel):
         whole = merge_configs(cast("RunnableConfig", {name: value for name, value in own.items() if value}), whole)
         messages = self._convert_input(given).to_messages()
         voice = PublicVoice(whole)
-        asking = self._started(messages, stop, voice, whole.get("metadata") or {}, whole.get("configurable") or {}, kwargs, stream=stream)
+        metadata, configurable = whole.get("metadata") or {}, whole.get("configurable") or {}
+        asking = self._started(messages, stop, voice, metadata, configurable, kwargs, stream=stream or streams(whole))
         if not asking.untouched:
             said = {"frugal_recipe": self._recipe.name, "frugal_id": asking.ctx.id}
             voice.config = cast("RunnableConfig", {**whole, "metadata": {**(whole.get("metadata") or {}), **said}})

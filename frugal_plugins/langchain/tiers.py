@@ -112,7 +112,7 @@ class Tiers:
 
     def _fingerprint(self) -> str:
         """Tells sets of models apart that would answer the same request differently (temperature, other deployments)."""
-        given = {name: _settings(model) if isinstance(model, BaseChatModel) else model for name, model in sorted(self._given.items())}
+        given = {name: settings_of(model) if isinstance(model, BaseChatModel) else model for name, model in sorted(self._given.items())}
         return fingerprint([given, _plain(self._kwargs)])
 
     def profile(self) -> ModelProfile:
@@ -191,7 +191,8 @@ def _refusals() -> tuple[type[Exception], ...]:
     return (ValueError, TypeError, *((openai.OpenAIError,) if openai is not None else ()))
 
 
-def _settings(model: BaseChatModel) -> Any:
+def settings_of(model: BaseChatModel) -> Any:
+    """How a model was set up, in values that read the same in every process."""
     return [type(model).__name__, _plain(model._identifying_params)]
 
 

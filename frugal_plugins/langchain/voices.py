@@ -17,7 +17,7 @@ from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage
 from langchain_core.messages.ai import add_ai_message_chunks
 from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult
-from langchain_core.runnables import RunnableConfig
+from langchain_core.runnables import Runnable, RunnableConfig
 
 from frugal_plugins.request import canonical
 
@@ -146,6 +146,10 @@ class StoredAnswer(BaseChatModel):
     @property
     def _llm_type(self) -> str:
         return "frugal-stored-answer"
+
+    def bind_tools(self, tools: Any, **_how: Any) -> Runnable[Any, AIMessage]:  # noqa: ARG002
+        """Itself: it has made up its mind."""
+        return self
 
     def _generate(self, *_asked: Any, **_how: Any) -> ChatResult:
         return ChatResult(generations=[ChatGeneration(message=self.answer.model_copy())])

@@ -12,6 +12,7 @@ from typing import Any, Final
 from pydantic import Field, ValidationError, field_validator, model_validator
 from pydantic.config import JsonDict
 
+from frugal_plugins.recipe.budget_settings import BudgetSettings
 from frugal_plugins.recipe.checks import missing_names, refuse
 from frugal_plugins.recipe.fields import FileName, Flag, ModelName, ModeWord, Money, Number, Pattern, Section, TaskName, TierName, Whole
 from frugal_plugins.recipe.pipeline_settings import PipelineSettings
@@ -41,6 +42,7 @@ _EMPTY: Final[Mapping[str, str]] = {
     "prompt_cache": "is empty; write 'prompt_cache: {}' to turn it on with its defaults, or 'prompt_cache: off'",
     "cap": "is empty; write 'cap: {}' to turn it on with its defaults, or 'cap: off'",
     "batch": "is empty; write 'batch: {}' for its defaults",
+    "budget": "is empty; write a limit under it, as 'run_usd: 0.50', or remove this key",
     "pipeline": "is empty; write a prompt under it, or remove this key",
     "ledger": "is empty; write 'ledger: {}' for its defaults, or 'ledger: off'",
 }
@@ -129,6 +131,7 @@ class RecipeSettings(Section):
     cap: CapSettings | None = Field(default=None, description="Bound answers by what their kind of work needs.")
     prompt_cache: PromptCacheSettings | None = Field(default=None, description="Make the most of the provider's prompt cache.")
     batch: BatchSectionSettings | None = Field(default=None, description="How jobs of `frugal batch` and BatchExecutor are run.")
+    budget: BudgetSettings | None = Field(default=None, description="The most an agent may spend.")
     ledger: LedgerSettings = Field(default_factory=LedgerSettings, description="Where savings are proved.")
     pipeline: PipelineSettings | None = Field(default=None, description="A whole pipeline, for use without code.")
 
