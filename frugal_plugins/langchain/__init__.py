@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from frugal_plugins.langchain.batch import BatchExecutor as BatchExecutor
     from frugal_plugins.langchain.cache import FaissSemanticCache as FaissSemanticCache
     from frugal_plugins.langchain.chat_history import SummarizedChatHistory as SummarizedChatHistory
+    from frugal_plugins.langchain.costs import get_frugal_callback as get_frugal_callback
     from frugal_plugins.langchain.memory import SummarizingMemory as SummarizingMemory
     from frugal_plugins.langchain.middleware import frugal_middleware as frugal_middleware
     from frugal_plugins.langchain.pipeline import runnable as runnable
@@ -28,6 +29,7 @@ __all__ = [
     "SummarizedChatHistory",
     "SummarizingMemory",
     "frugal_middleware",
+    "get_frugal_callback",
     "runnable",
 ]
 
@@ -38,6 +40,7 @@ _HOMES = {
     "SummarizedChatHistory": "chat_history",
     "SummarizingMemory": "memory",
     "frugal_middleware": "middleware",
+    "get_frugal_callback": "costs",
     "runnable": "pipeline",
 }
 

@@ -6,7 +6,9 @@ from typing import Self
 
 from pydantic import Field, model_validator
 
+from frugal_plugins.recipe.checks import refuse
 from frugal_plugins.recipe.fields import FileName, Money, Number, Section, Whole
+from frugal_plugins.recipe.problems import Problem
 
 
 class BudgetSettings(Section):
@@ -29,5 +31,5 @@ class BudgetSettings(Section):
     def _limits_something(self) -> Self:
         limits = (self.run_usd, self.run_tokens, self.thread_usd, self.thread_tokens, self.user_usd, self.user_tokens)
         if all(limit is None for limit in limits):
-            raise ValueError("names no limit; write one, as 'run_usd: 0.50', or remove this section")
+            refuse(Problem((), "names no limit; write one, as 'run_usd: 0.50', or remove this section"))
         return self
