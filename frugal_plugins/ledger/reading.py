@@ -113,13 +113,13 @@ class TableReader:
 
     def total(self, period: Period) -> Spend:
         """Everything in a period."""
-        found = self.db.rows(f"SELECT {_SUMS} FROM rollups WHERE dimension = 'all' AND {_IN_PERIOD}", **_edges(period))
+        found = self.db.rows(f"SELECT {_SUMS} FROM rollups WHERE dimension = 'all' AND {_IN_PERIOD}", **edges(period))
         return _spend(found[0])
 
     def split(self, by: Dimension, period: Period) -> Mapping[str, Spend]:
         """A period by one dimension, the largest sums first."""
         found = self.db.rows(
-            f"SELECT value, {_SUMS} FROM rollups WHERE dimension = :by AND {_IN_PERIOD} GROUP BY value", by=_known(by), **_edges(period)
+            f"SELECT value, {_SUMS} FROM rollups WHERE dimension = :by AND {_IN_PERIOD} GROUP BY value", by=_known(by), **edges(period)
         )
         spends = {value: _spend(sums) for value, *sums in found}
         return dict(sorted(spends.items(), key=lambda one: (-_weight(one[1]), one[0])))
@@ -131,7 +131,7 @@ class TableReader:
             f"SELECT hour_seconds / {size} * {size} AS step, value, {_SUMS} FROM rollups WHERE dimension = :by AND {_IN_PERIOD} "
             "GROUP BY 1, value ORDER BY 1, value",
             by="all" if by is None else _known(by),
-            **_edges(period),
+            **edges(period),
         )
         series: dict[int, dict[str, Spend]] = {}
         for start, value, *sums in found:
@@ -143,7 +143,7 @@ class TableReader:
         found = self.db.rows(
             f"SELECT technique, action, mode, sum(decisions) FROM decision_rollups WHERE {_IN_PERIOD} "
             "GROUP BY 1, 2, 3 ORDER BY 1, 4 DESC, 2, 3",
-            **_edges(period),
+            **edges(period),
         )
         return tuple(Acted(technique, action, mode == "shadow", int(times)) for technique, action, mode, times in found)
 
@@ -180,11 +180,11 @@ class TableReader:
 
     def lost(self, period: Period) -> int:
         """Requests the ledger could not write."""
-        edges = _edges(period)
+        whole = edges(period)
         found = self.db.rows(
             "SELECT coalesce(sum(rows), 0) FROM losses WHERE at_seconds >= :since AND at_seconds < :until",
-            since=edges["since"],
-            until=edges["until"],
+            since=whole["since"],
+            until=whole["until"],
         )
         return int(found[0][0])
 
@@ -192,18 +192,18 @@ class TableReader:
         """Requests whose baseline was counted beside them."""
         found = self.db.rows(
             f"SELECT coalesce(sum(requests), 0) FROM rollups WHERE dimension = 'all' AND basis = 'measured' AND {_IN_PERIOD}",
-            **_edges(period),
+            **edges(period),
         )
         return int(found[0][0])
 
     def span(self, period: Period) -> tuple[str | None, str | None]:
         """The first and the last moment there is something of, UTC; hours only where the rows were pruned."""
-        edges = _edges(period)
-        of = {"since": edges["since"], "until": edges["until"]}
+        whole = edges(period)
+        of = {"since": whole["since"], "until": whole["until"]}
         first, last = self.db.rows(
             "SELECT min(at_seconds), max(at_seconds) FROM requests WHERE at_seconds >= :since AND at_seconds < :until", **of
         )[0]
-        hour = self.db.rows(f"SELECT min(hour_seconds) FROM rollups WHERE dimension = 'all' AND {_IN_PERIOD}", **edges)[0][0]
+        hour = self.db.rows(f"SELECT min(hour_seconds) FROM rollups WHERE dimension = 'all' AND {_IN_PERIOD}", **whole)[0][0]
         if hour is not None and (first is None or hour < first // 3600 * 3600):
             first = hour
         return _moment(first), _moment(hour if last is None else last)
@@ -243,7 +243,8 @@ class TableReader:
         return tuple(replace(one, reasons=tuple(reasons.get(one.id, ())), saved_by=saved.get(one.id, {})) for one in booked)
 
 
-def _edges(period: Period) -> dict[str, Any]:
+def edges(period: Period) -> dict[str, Any]:
+    """A period as values of a query."""
     since = int((period.since_seconds or 0) // 3600 * 3600)
     until = _END if period.until_seconds is None else int(period.until_seconds // 3600 * 3600)
     return {"since": since, "until": until, "recipe": period.recipe}

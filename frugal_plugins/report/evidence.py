@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Final
 
 from frugal_plugins.ledger import Summary
+from frugal_plugins.ledger.measured import Measured, measure
 from frugal_plugins.ledger.reader import Booked, Period, Wanted
 from frugal_plugins.ledger.reading import open_reader
 from frugal_plugins.ledger.summary import summary_of
@@ -119,6 +120,7 @@ class Evidence:
         models_before: what would have been spent, by model: requests and dollars.
         models_after: what was spent, by model: calls and dollars.
         rows: the latest requests, newest first, at most MOST_ROWS.
+        measured: what the control group shows; None where it was not asked.
         reconciliation, wrong_answers, estimated_usd: only where a second run measured them (`frugal try`).
     """
 
@@ -128,6 +130,7 @@ class Evidence:
     models_after: Mapping[str, tuple[int, Decimal]]
     rows: tuple[RequestRow, ...]
     source: str
+    measured: Measured | None = None
     reconciliation: Reconciliation | None = None
     wrong_answers: tuple[WrongAnswer, ...] | None = None
     wrong_in_baseline: int | None = None
@@ -141,7 +144,8 @@ def read_evidence(path: str | Path, *, title: str = "What the LLM calls cost", s
         summary = summary_of(reader, period)
         before = {model: (spend.priced, spend.baseline_usd) for model, spend in reader.split("asked_model", period).items() if spend.priced}
         rows = tuple(map(_row, reader.latest(MOST_ROWS, Wanted(since_seconds=since_seconds))))
-        return Evidence(title, summary, _plainly(before), _plainly(summary.by_model), rows, reader.place)
+        measured = measure(reader.db, period)
+        return Evidence(title, summary, _plainly(before), _plainly(summary.by_model), rows, reader.place, measured)
 
 
 def reconcile(path: str | Path, invoice: Sequence[BilledCall]) -> Reconciliation:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import asdict
 from decimal import Decimal
 from typing import Any
 
 from frugal_plugins.ledger import Summary
+from frugal_plugins.ledger.measured import Measured
 from frugal_plugins.report.evidence import Evidence, RequestRow
 from frugal_plugins.report.words import number
 
@@ -49,10 +51,15 @@ def evidence_figures(evidence: Evidence, *, requests: bool = False) -> dict[str,
     """`summary_figures`, the models before, and on request every listed request."""
     figures = summary_figures(evidence.summary)
     before = {model: {"requests": count, "usd": number(cost)} for model, (count, cost) in evidence.models_before.items()}
-    figures |= {"ledger": evidence.source, "by_model_before": before}
+    figures |= {"ledger": evidence.source, "by_model_before": before, "control": measured_figures(evidence.measured)}
     if requests:
         figures["request_rows"] = [_row(row) for row in evidence.rows]
     return figures
+
+
+def measured_figures(found: Measured | None) -> dict[str, Any] | None:
+    """What the control group shows, dollars as numbers; ranges are of 95 %, null where nothing can be said."""
+    return None if found is None else {**asdict(found), "words": list(found.words), "together": list(found.together)}
 
 
 def _pairs(found: Mapping[str, tuple[int, Decimal, Decimal]]) -> dict[str, Any]:

@@ -6,7 +6,9 @@ import datetime as dt
 from collections.abc import Iterable
 from html import escape
 
+from frugal_plugins.ledger.measured import Measured
 from frugal_plugins.report.charts import charts
+from frugal_plugins.report.control import control_rows
 from frugal_plugins.report.evidence import MOST_ROWS, Evidence, Reconciliation, RequestRow, WrongAnswer
 from frugal_plugins.report.shell import box, number_class, page, plot
 from frugal_plugins.report.words import basis_words, exact, money, percent, share, utc
@@ -39,11 +41,21 @@ def _figures(evidence: Evidence) -> str:
 
 def _boxes(evidence: Evidence) -> str:
     boxes = [_basis_box(evidence)]
+    if evidence.measured is not None:
+        boxes.append(_control_box(evidence.measured))
     if evidence.reconciliation is not None:
         boxes.append(_invoice_box(evidence.reconciliation))
     if evidence.wrong_answers is not None:
         boxes.append(_wrong_box(evidence.wrong_answers, evidence.wrong_in_baseline))
     return f'<div class="boxes">{"".join(boxes)}</div>'
+
+
+def _control_box(found: Measured) -> str:
+    lines = [
+        ": ".join([name, " ".join(part for part in (value, f"({span})" if span else "") if part)])
+        for name, value, span in control_rows(found)
+    ]
+    return box("Measured against the control group", lines, bad=found.saving is not None and found.saving.usd < 0)
 
 
 def _invoice_box(checked: Reconciliation) -> str:

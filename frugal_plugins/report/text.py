@@ -12,6 +12,8 @@ from rich.table import Table
 from rich.text import Text
 
 from frugal_plugins.ledger import Summary
+from frugal_plugins.ledger.measured import Measured
+from frugal_plugins.report.control import control_rows
 from frugal_plugins.report.evidence import Evidence, RequestRow, WrongAnswer
 from frugal_plugins.report.words import basis_words, exact, money, percent, share, utc
 
@@ -118,12 +120,19 @@ def decided(rows: Iterable[RequestRow], *, title: str = "Requests") -> Text:
     return said
 
 
+def control(found: Measured) -> Table:
+    """Measured with the control group: beside the estimates above, never added to them."""
+    return table("Measured against the control group", ("", "", "95 % range"), control_rows(found), words=1)
+
+
 def report(evidence: Evidence, *, requests: bool = False) -> RenderableType:
     """The whole report for a terminal."""
     summary = evidence.summary
     parts: list[RenderableType] = [overview(evidence), techniques(summary), models(evidence), split("By task", "task", summary.by_task)]
     if len(summary.by_day) > 1:
         parts.append(split("By day", "day", summary.by_day))
+    if evidence.measured is not None and evidence.measured.treated_requests:
+        parts.append(control(evidence.measured))
     if evidence.wrong_answers:
         parts.append(wrong(evidence.wrong_answers))
     if requests:

@@ -1,0 +1,54 @@
+"""Control against treated, as lines of a table."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from decimal import Decimal
+from typing import Final
+
+from frugal_plugins.ledger.measured import Difference, Measured, Saving
+from frugal_plugins.report.words import money, percent
+
+_NAMES: Final[Mapping[str, str]] = {
+    "failed_percent": "requests that failed, %",
+    "cut_percent": "answers cut at the token limit, %",
+    "refused_percent": "answers refused, %",
+    "schema_valid_percent": "answers of the form asked for, %",
+    "retries": "calls asked again, per request",
+    "output_tokens": "output tokens per answer",
+    "good_percent": "answers people found good, %",
+    "judged_good_percent": "answers a judge found good, %",
+}
+
+
+def control_rows(found: Measured) -> list[tuple[str, str, str]]:
+    """Name, value and 95 % range of everything the control group shows."""
+    return [*_rows(found)]
+
+
+def _rows(found: Measured) -> Iterator[tuple[str, str, str]]:
+    if found.saving is not None:
+        yield (f"saved on {found.saving.requests:,} treated requests", *_dollars(found.saving))
+        for name, saving in found.by_technique.items():
+            yield (f"of these by {name} alone, {saving.requests:,} requests", *_dollars(saving))
+        yield "control traffic", f"{found.control_requests:,} requests in {found.control_conversations:,} conversations", ""
+    if found.saving is not None and found.together:
+        yield "acting together, not told apart", ", ".join(found.together), ""
+    for name, difference in found.quality.items():
+        yield _NAMES.get(name, name), f"{difference.treated:,.4g} with, {difference.control:,.4g} without", _span(difference)
+    for words in found.words:
+        yield "note", words, ""
+
+
+def _dollars(saving: Saving) -> tuple[str, str]:
+    value = f"{money(Decimal(str(saving.usd)))} ({percent(saving.percent)})"
+    if saving.low_usd is None or saving.high_usd is None:
+        return value, "too little control traffic"
+    span = f"{money(Decimal(str(saving.low_usd)))} to {money(Decimal(str(saving.high_usd)))}"
+    return value, f"{span}, {percent(saving.low_percent)} to {percent(saving.high_percent)}"
+
+
+def _span(difference: Difference) -> str:
+    if difference.low is None or difference.high is None:
+        return "too little control traffic"
+    return f"difference {difference.low:+.3g} to {difference.high:+.3g}{'' if difference.sure else ', within chance'}"
