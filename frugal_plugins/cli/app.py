@@ -13,6 +13,7 @@ from frugal_plugins import __version__
 from frugal_plugins.cli.batch_commands import batch_app
 from frugal_plugins.cli.cache_commands import cache_app
 from frugal_plugins.cli.failures import DEBUG, plainly
+from frugal_plugins.cli.ledger_commands import ledger_app
 from frugal_plugins.cli.prompt_commands import add_to as add_prompt_commands
 
 app = typer.Typer(
@@ -26,6 +27,7 @@ app = typer.Typer(
 
 app.add_typer(batch_app)
 app.add_typer(cache_app)
+app.add_typer(ledger_app)
 
 
 class Provider(str, Enum):  # noqa: UP042 - the value is what is typed

@@ -74,6 +74,9 @@ class Db(Protocol):
     def change(self, statements: Iterable[str], **values: Any) -> int:
         """Run statements in one transaction; says how many rows the last one changed."""
 
+    def compact(self) -> None:
+        """Give free space back to the disk."""
+
     def close(self) -> None:
         """Let go."""
 

@@ -128,13 +128,13 @@ def _decision(name: str, n: int, decision: Decision) -> Row:
     return name, n, plain(decision.technique), plain(decision.action), plain(decision.why), decision.mode, before, after
 
 
-def plain(text: str) -> str:
+def plain(text: str, longest: int = _LONGEST_CHARS) -> str:
     """One line a terminal, a log and a spreadsheet can show: no control characters (line ends, colour codes, NUL), no half characters.
 
     >>> plain("red\\x1b[31m\\r\\nalert")
     'red [31m  alert'
     """
-    return _CONTROL.sub(" ", str(text)[:_LONGEST_CHARS]).encode("utf-8", "replace").decode()
+    return _CONTROL.sub(" ", str(text)[:longest]).encode("utf-8", "replace").decode()
 
 
 def whole(number: int | None) -> int | None:

@@ -94,6 +94,12 @@ class SqliteDb:
                 changed = self._connection.execute(statement, values).rowcount
         return changed
 
+    def compact(self) -> None:
+        """Give the file's free space back to the disk."""
+        with self._lock:
+            self._connection.execute("VACUUM")
+            self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+
     def close(self) -> None:
         """Let go of the file."""
         self._connection.close()

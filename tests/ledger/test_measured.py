@@ -32,9 +32,9 @@ class Traffic:
         columns = {
             "id": f"r{self.n}", "at_seconds": NOON.timestamp(), "recipe": "shop", "host": "core", "endpoint": "chat", "grp": group,
             "mode": "on", "task": task, "task_source": "declared", "session_hash": session, "request_hash": "h", "stream": 0,
-            "model_asked": "m", "model_baseline": "m", "outcome": "answered", "finish_reason": "stop", "input_tokens": 1, "cache_read_tokens": 0,
-            "cache_write_5m_tokens": 0, "cache_write_1h_tokens": 0, "output_tokens": 1, "reasoning_tokens": 0, "actual_picousd": picousd,
-            "baseline_picousd": picousd, "basis": "estimated", **more,
+            "model_asked": "m", "model_baseline": "m", "outcome": "answered", "finish_reason": "stop", "input_tokens": 1,
+            "cache_read_tokens": 0, "cache_write_5m_tokens": 0, "cache_write_1h_tokens": 0, "output_tokens": 1, "reasoning_tokens": 0,
+            "actual_picousd": picousd, "baseline_picousd": picousd, "basis": "estimated", **more,
         }  # fmt: skip
         self.db.execute(f"INSERT INTO requests ({', '.join(columns)}) VALUES ({', '.join('?' * len(columns))})", list(columns.values()))
         if group == "treated":
