@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
-from typing import Protocol, TypeVar
+from contextvars import copy_context
+from threading import Thread
+from typing import Final, Protocol, TypeVar
 
 from frugal_plugins.flow import Attempt, Call, Context, Flow
 from frugal_plugins.request import Reply
@@ -39,6 +42,7 @@ class Run:
         self.answer(partial)
         self.flow.close()
         self.call = None
+        self.ctx.close()
 
     def result(self) -> Reply:
         """What the flow came to, once `call` is None."""
@@ -79,8 +83,14 @@ class HasReply(Protocol):
 
 
 def drive(flow: Flow, ctx: Context, send: Callable[[Call], Reply]) -> Reply:
-    """Run a flow to its end with blocking calls."""
-    run = Run(flow, ctx)
+    """Run a flow to its end with blocking calls. What may be done later is done on a thread."""
+    ctx.later = []
+    reply = _drive(Run(flow, ctx), send)
+    go_on(ctx, send)
+    return reply
+
+
+def _drive(run: Run, send: Callable[[Call], Reply]) -> Reply:
     while (call := run.call) is not None:
         with run:
             reply = send(call)
@@ -89,13 +99,58 @@ def drive(flow: Flow, ctx: Context, send: Callable[[Call], Reply]) -> Reply:
 
 
 async def adrive(flow: Flow, ctx: Context, send: Callable[[Call], Awaitable[Reply]]) -> Reply:
-    """Run a flow to its end, awaiting each call."""
-    run = Run(flow, ctx)
+    """Run a flow to its end, awaiting each call. What may be done later is done in a task."""
+    ctx.later = []
+    reply = await _adrive(Run(flow, ctx), send)
+    ago_on(ctx, send)
+    return reply
+
+
+async def _adrive(run: Run, send: Callable[[Call], Awaitable[Reply]]) -> Reply:
     while (call := run.call) is not None:
         with run:
             reply = await send(call)
             run.answer(reply)
     return run.result()
+
+
+def go_on(ctx: Context, send: Callable[[Call], Reply]) -> None:
+    """Do what was put off until the caller has the answer, on a thread of its own; then book the request."""
+    if not ctx.later:
+        ctx.close()
+        return
+
+    def work() -> None:
+        try:
+            for flow in ctx.later or ():
+                _drive(Run(flow, ctx), send)
+        finally:
+            ctx.close()
+
+    # Not a daemon: a program that ends waits for it, so that the ledger loses nothing.
+    Thread(target=copy_context().run, args=(work,), name="frugal-later").start()
+
+
+def ago_on(ctx: Context, send: Callable[[Call], Awaitable[Reply]]) -> None:
+    """`go_on` in a task of the running loop; where the loop ends first, the work is left and the request still booked."""
+    if not ctx.later:
+        ctx.close()
+        return
+
+    async def work() -> None:
+        try:
+            for flow in ctx.later or ():
+                await _adrive(Run(flow, ctx), send)
+        finally:
+            ctx.close()
+
+    task = asyncio.get_running_loop().create_task(work(), name="frugal-later")
+    _TASKS.add(task)
+    task.add_done_callback(_TASKS.discard)
+
+
+_TASKS: Final[set[asyncio.Task[None]]] = set()
+"""The loop keeps weak references only; a task nobody holds may vanish in the middle."""
 
 
 class OpenStream(HasReply, Protocol[Chunk]):
@@ -120,6 +175,7 @@ def stream(
     replay: Callable[[Reply], Iterable[AnyChunk]],
 ) -> Iterator[AnyChunk]:
     """Run a flow and pass the chunks of its answer on as they come; a stored answer is replayed as chunks."""
+    ctx.later = []
     run, shown = Run(flow, ctx), False
     while (call := run.call) is not None:
         with run:
@@ -134,6 +190,7 @@ def stream(
                 run.leave(chunks.reply())
                 raise
             run.answer(chunks.reply())
+    go_on(ctx, send)
     if not shown:
         yield from replay(run.result())
 
@@ -146,6 +203,7 @@ async def astream(
     replay: Callable[[Reply], Iterable[AnyChunk]],
 ) -> AsyncIterator[AnyChunk]:
     """`stream` for async hosts."""
+    ctx.later = []
     run, shown = Run(flow, ctx), False
     while (call := run.call) is not None:
         with run:
@@ -161,6 +219,7 @@ async def astream(
                 run.leave(chunks.reply())
                 raise
             run.answer(chunks.reply())
+    ago_on(ctx, send)
     if not shown:
         for chunk in replay(run.result()):
             yield chunk

@@ -77,6 +77,8 @@ class Context:
         reachable: which models this caller may be sent to, where the host restricts them.
         own_limit: the output limit a model was configured with by its owner, where the host knows one; it counts as the caller's own.
         answer_key: by which name the answer store knows the stored answer that was served, so that it can be rejected later.
+        later: calls to make once the caller has the answer, where the driver can do that; None where it cannot.
+        when_over: what is left to do when those are over: the ledger's booking.
     """
 
     recipe: str = ""
@@ -92,11 +94,19 @@ class Context:
     attempts: list[Attempt] = field(default_factory=list)
     baseline_usage: Usage | None = None
     answer_key: str | None = None
+    later: list[Flow] | None = None
+    when_over: Callable[[], None] | None = None
     _task: Task | None = None
 
     def note(self, technique: str, action: str, why: str, *, tokens_before: int | None = None, tokens_after: int | None = None) -> None:
         """Write down what was decided. Never put prompt text into `why`."""
         self.decisions.append(Decision(technique, action, why, self.mode, tokens_before, tokens_after))
+
+    def close(self) -> None:
+        """Book the request, if that was put off until now."""
+        if self.when_over is not None:
+            book, self.when_over = self.when_over, None
+            book()
 
     def task(self, request: Request) -> Task:
         """Which kind of work this is: what the caller said, else what rules find. Found once per request."""
@@ -144,6 +154,26 @@ def compose(steps: Sequence[tuple[Technique, Mode]], ctx: Context, innermost: Ne
         elif mode == "shadow":
             rest = _shadowed(technique, rest, ctx)
     return rest
+
+
+def afterwards(technique: str, work: Flow, ctx: Context) -> Flow:
+    """A technique's own calls once the answer is out, behind the guard: whatever goes wrong is noted, and nobody waits for it."""
+    return _guarded(_Afterwards(technique, work), _nothing, ctx)(Request("", ()))
+
+
+@dataclass(frozen=True, slots=True)
+class _Afterwards:
+    name: str
+    work: Flow
+
+    def __call__(self, request: Request, rest: Next, ctx: Context) -> Flow:
+        del request, rest, ctx  # the work knows what it needs
+        return self.work
+
+
+def _nothing(request: Request) -> Flow:
+    return Reply({"role": "assistant", "content": None}, request.model)
+    yield Call(request)  # never reached: a flow that asks nobody
 
 
 class _Passing:

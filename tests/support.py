@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -44,7 +45,16 @@ def send(
     """Drive one request through techniques, outermost first."""
     ctx = Context(**known)
     steps: list[tuple[Technique, Mode]] = [t if isinstance(t, tuple) else (t, "on") for t in techniques]
-    return drive(compose(steps, ctx)(request), ctx, model), ctx
+    reply = drive(compose(steps, ctx)(request), ctx, model)
+    wait_for_later()
+    return reply, ctx
+
+
+def wait_for_later() -> None:
+    """Until what is done once the caller has the answer is over."""
+    for thread in threading.enumerate():
+        if thread.name == "frugal-later":
+            thread.join(30)
 
 
 @dataclass

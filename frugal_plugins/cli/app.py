@@ -127,13 +127,25 @@ def run(
 @app.command()
 @plainly
 def check(
-    recipes: Annotated[list[str], typer.Argument(metavar="RECIPE...", help="Recipe files, or names of shipped recipes.")],
+    recipes: Annotated[list[str] | None, typer.Argument(metavar="RECIPE...", help="Recipe files, or names of shipped recipes.")] = None,
+    traffic: Annotated[str | None, typer.Option(metavar="LOG.jsonl", help="A log of requests: what breaks the cached prefix.")] = None,
+    show_text: Annotated[
+        bool, typer.Option("--show-text", help="With --traffic: quote the lines that change. They are prompt text.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Read recipes and say what is wrong or doubtful: prices, tiers, budgets, models, the ledger's place. Leaves with 2 on an error."""
+    """Read recipes and say what is wrong or doubtful: prices, tiers, budgets, models, the ledger's place. Leaves with 2 on an error.
+
+    With --traffic, read a log of requests (bodies, one a line; - is stdin) and say which bytes keep the provider from reading prompts
+    from its cache: clocks, ids, shuffled tools and keys, documents; where they stand, what they cost a month, and what to do.
+    """
+    if traffic is not None:
+        from frugal_plugins.cli.traffic_command import check_traffic
+
+        return check_traffic(traffic, recipes or [], show_text=show_text, as_json=as_json)
     from frugal_plugins.cli.check_command import check_recipes
 
-    check_recipes(recipes, as_json=as_json)
+    return check_recipes(recipes or [], as_json=as_json)
 
 
 @app.command()

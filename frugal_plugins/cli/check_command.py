@@ -17,7 +17,7 @@ from rich.text import Text
 
 from frugal_plugins.cli.failures import BAD_INPUT
 from frugal_plugins.cli.screen import line, result
-from frugal_plugins.errors import LedgerError, MissingExtra, RecipeError
+from frugal_plugins.errors import InputError, LedgerError, MissingExtra, RecipeError
 from frugal_plugins.ledger.reading import open_reader
 from frugal_plugins.ledger.tables import is_postgres
 from frugal_plugins.models import Capabilities, capabilities
@@ -42,6 +42,8 @@ class Finding:
 
 def check_recipes(sources: Sequence[str], *, as_json: bool) -> None:
     """Check recipes and print what was found; leaves with 2 when one of them cannot be used."""
+    if not sources:
+        raise InputError("nothing to check; name a recipe, or a log of requests with --traffic LOG.jsonl")
     found = {source: findings(source) for source in sources}
     bad = any(finding.level == "error" for each in found.values() for finding in each)
     payload = {

@@ -7,11 +7,12 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import AsyncGenerator, Mapping
+from functools import partial
 from typing import Any, Final
 
 from litellm.integrations.custom_logger import CustomLogger
 
-from frugal_plugins.drivers import Run
+from frugal_plugins.drivers import Run, ago_on
 from frugal_plugins.flow import Call
 from frugal_plugins.inside import INSIDE, inside
 from frugal_plugins.litellm.access import Configured, may_use
@@ -104,8 +105,10 @@ class FrugalCallback(CustomLogger):  # type: ignore[misc]
             async for chunk in reading:
                 if chunk is not OPENED:
                     yield chunk
+            live.run.ctx.later = []
             live.finish(_billed(reading.reply(), response))
         live.end()
+        ago_on(live.run.ctx, partial(self._ask, live))
 
     async def async_post_call_failure_hook(
         self, request_data: dict[str, Any], original_exception: Exception, user_api_key_dict: Any, traceback_str: str | None = None
@@ -167,8 +170,10 @@ class FrugalCallback(CustomLogger):  # type: ignore[misc]
         live = UNDERWAY.find(kwargs)
         if live is None or live.over or live.streaming or not live.asked.request.stream or _from_proxy(live.asked.kwargs):
             return
+        live.run.ctx.later = []
         live.finish(_as_streamed(reply_of(response_obj, asked_model=live.asked.request.model), live.asked.request))
         live.end()
+        ago_on(live.run.ctx, partial(self._ask, live))
         UNDERWAY.drop(kwargs)
 
     async def async_log_failure_event(self, kwargs: dict[str, Any], response_obj: Any, start_time: Any, end_time: Any) -> None:
@@ -183,10 +188,12 @@ class FrugalCallback(CustomLogger):  # type: ignore[misc]
 
     async def _finish(self, live: Live, response: Any) -> Reply:
         """Tell the flow the answer, make the further calls it wants, and mark what the caller gets."""
+        live.run.ctx.later = []
         live.finish(_billed(live.dialect.reply_of(response, asked_model=live.asked.request.model), response))
         while (call := live.run.call) is not None:
             with live.run:
                 live.finish(await self._ask(live, call))
+        ago_on(live.run.ctx, partial(self._ask, live))
         reply = live.run.result()
         if isinstance(getattr(reply.raw, "_hidden_params", None), dict):
             reply.raw._hidden_params["frugal"] = {

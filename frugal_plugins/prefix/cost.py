@@ -7,6 +7,7 @@ short. So dropping tokens can cost more than keeping them. All figures here are 
 from __future__ import annotations
 
 import datetime as dt
+import re
 from collections import deque
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -29,6 +30,8 @@ REFUSE_MARKS: Final = frozenset(
 _USUAL_MINIMUM_TOKENS: Final = 1024
 _STEP_TOKENS: Final = 128
 _FIVE_MINUTES: Final = 300.0
+_HALF_HOUR: Final = 1800.0
+_WITH_BREAKPOINTS: Final = re.compile(r"^gpt-(?:5\.[6-9]|[6-9]|\d{2})")
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +47,8 @@ class CachePlan:
         ttl_seconds: how long a prefix lives after it was last read.
         explicit: whether the caller must mark what is cached (`cache_control`).
         breakpoints: how many such marks one request may carry.
+        may_mark: whether it caches whole prompts by itself, but takes breakpoints (`prompt_cache_breakpoint`) and can be told
+            not to write (`prompt_cache_options`): OpenAI from GPT-5.6 on, where a write costs more than plain input.
     """
 
     read: float = 1.0
@@ -54,6 +59,7 @@ class CachePlan:
     ttl_seconds: float = _FIVE_MINUTES
     explicit: bool = False
     breakpoints: int = 0
+    may_mark: bool = False
 
     @property
     def caches(self) -> bool:
@@ -106,20 +112,31 @@ def plan_for(model: str, prices: PriceBook, *, at: dt.datetime | None = None, in
     explicit = marks_needed(model)
     known = model_facts().get(model) or model_facts().get(bare_name(model)) or {}
     minimum = known.get("prompt_cache_min_tokens")
+    may_mark = takes_breakpoints(model)
     return CachePlan(
         read=min(1.0, read),
         write=write,
         write_1h=hour if explicit else None,
         minimum_tokens=int(minimum) if minimum else _USUAL_MINIMUM_TOKENS,
-        step_tokens=1 if explicit else _STEP_TOKENS,
+        step_tokens=1 if explicit or may_mark else _STEP_TOKENS,
+        ttl_seconds=_HALF_HOUR if may_mark else _FIVE_MINUTES,
         explicit=explicit,
-        breakpoints=4 if explicit else 0,
+        breakpoints=4 if explicit or may_mark else 0,
+        may_mark=may_mark,
     )
 
 
 def marks_needed(model: str) -> bool:
     """Whether a model caches only what `cache_control` marks: Claude, wherever it is hosted."""
     return "claude" in model and provider_of(model) in MARKED_BY_CALLER | {None}
+
+
+def takes_breakpoints(model: str) -> bool:
+    """Whether a model of OpenAI takes `prompt_cache_breakpoint` and `prompt_cache_options`: what LiteLLM lists, else its version."""
+    if provider_of(model) not in ("openai", "azure"):
+        return False
+    listed = (model_facts().get(model) or model_facts().get(bare_name(model)) or {}).get("supports_prompt_cache_breakpoint")
+    return bool(listed) if listed is not None else bool(_WITH_BREAKPOINTS.match(bare_name(model)))
 
 
 def plan_in_force(request: Request, prices: PriceBook, *, marks_come: bool, at: dt.datetime | None = None) -> CachePlan | None:

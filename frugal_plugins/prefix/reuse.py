@@ -23,6 +23,7 @@ _MOST_SESSIONS: Final = 20_000
 _MOST_COUNTS: Final = 4096
 _FAMILY_CHARS: Final = 600
 _FIVE_MINUTES: Final = 300.0
+_HALF_HOUR: Final = 1800.0
 _HOUR: Final = 3600.0
 _PRIOR_WEIGHT: Final = 3.0
 _LIKELY, _UNLIKELY = 0.6, 0.1
@@ -31,24 +32,29 @@ _HALF_OF_CALLS: Final = 400
 
 @dataclass(slots=True)
 class _Gaps:
-    """How many calls there were, and how many were followed within five minutes and within an hour."""
+    """How many calls there were, and how many were followed within five minutes, half an hour and an hour."""
 
     calls: float = 0.0
     soon: float = 0.0
+    half: float = 0.0
     later: float = 0.0
 
     def add(self, gap_seconds: float | None) -> None:
         """One more call; `gap_seconds` since the one it follows. Old calls count less and less."""
         if self.calls >= _HALF_OF_CALLS:
-            self.calls, self.soon, self.later = self.calls / 2, self.soon / 2, self.later / 2
+            self.calls, self.soon, self.half, self.later = self.calls / 2, self.soon / 2, self.half / 2, self.later / 2
         self.calls += 1
         if gap_seconds is not None:
-            self.soon += gap_seconds < _FIVE_MINUTES
-            self.later += gap_seconds < _HOUR
+            self.followed(gap_seconds)
 
-    def share(self, prior: float, *, hour: bool) -> float:
+    def followed(self, gap_seconds: float) -> None:
+        """A call was followed by another so many seconds later."""
+        self.soon += gap_seconds < _FIVE_MINUTES
+        self.half += gap_seconds < _HALF_HOUR
+        self.later += gap_seconds < _HOUR
+
+    def share(self, prior: float, hits: float) -> float:
         """How likely a call is followed in time, starting from `prior`."""
-        hits = self.later if hour else self.soon
         return (hits + prior * _PRIOR_WEIGHT) / (max(0.0, self.calls - 1) + _PRIOR_WEIGHT)
 
 
@@ -68,16 +74,19 @@ class Reuse:
 
     Attributes:
         family: names the family.
-        front_soon, front_later: how likely another request with the same front follows within five minutes, an hour.
-        goes_on_soon, goes_on_later: how likely this conversation goes on.
+        front_soon, front_half, front_later: how likely another request with the same front follows within five minutes, half an
+            hour, an hour.
+        goes_on_soon, goes_on_half, goes_on_later: how likely this conversation goes on.
         comes_back: whether anything suggests that this front is sent again.
         changing: lines that were seen with different values, by shape and place.
     """
 
     family: str
     front_soon: float
+    front_half: float
     front_later: float
     goes_on_soon: float
+    goes_on_half: float
     goes_on_later: float
     comes_back: bool
     changing: frozenset[str]
@@ -139,9 +148,7 @@ class Traffic:
         before = self._sessions.get(session) if session else None
         if before is not None and going_on:
             at_seconds, was_going_on = before
-            followed = family.later_calls if was_going_on else family.first_calls
-            followed.soon += now - at_seconds < _FIVE_MINUTES
-            followed.later += now - at_seconds < _HOUR
+            (family.later_calls if was_going_on else family.first_calls).followed(now - at_seconds)
         if session:
             self._sessions[session] = (now, going_on)
             self._sessions.move_to_end(session)
@@ -188,10 +195,12 @@ def _known(name: str, family: _Family, going_on: bool, tools: bool) -> Reuse:
     turns = family.later_calls if going_on else family.first_calls
     return Reuse(
         family=name,
-        front_soon=family.front.share(prior, hour=False),
-        front_later=family.front.share(prior, hour=True),
-        goes_on_soon=turns.share(prior, hour=False),
-        goes_on_later=turns.share(prior, hour=True),
+        front_soon=family.front.share(prior, family.front.soon),
+        front_half=family.front.share(prior, family.front.half),
+        front_later=family.front.share(prior, family.front.later),
+        goes_on_soon=turns.share(prior, turns.soon),
+        goes_on_half=turns.share(prior, turns.half),
+        goes_on_later=turns.share(prior, turns.later),
         comes_back=going_on or tools or family.front.calls > 1,
         changing=frozenset(family.changing),
     )

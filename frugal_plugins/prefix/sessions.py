@@ -151,11 +151,11 @@ class SessionFile:
         new = _next(session)
         with self._connection() as connection:
             kept = connection.execute(
-                _PUT, (new.key, json.dumps(new.data), new.version, new.until_seconds, new.owner, _started_seconds(session))
+                _PUT, (new.key, json.dumps(new.data), new.version, new.until_seconds, new.owner, started_seconds(session))
             )
         self._puts += 1
         if self._puts % 256 == 1:
-            self._tidy(_started_seconds(session))
+            self._tidy(started_seconds(session))
         return kept.rowcount > 0
 
     def forget(self, owner: str | None = None) -> int:
@@ -189,7 +189,7 @@ def _next(session: Session) -> Session:
     return Session(session.key, session.data, session.version + 1, session.until_seconds, session.owner)
 
 
-def _started_seconds(session: Session) -> float:
+def started_seconds(session: Session) -> float:
     """The time of the write, as far as the session itself tells it; 0 where it does not."""
     at = session.data.get("at_seconds", 0.0)
     return float(at) if isinstance(at, (int, float)) else 0.0

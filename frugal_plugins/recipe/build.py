@@ -11,7 +11,8 @@ from frugal_plugins.learned.breaker import Breaker
 from frugal_plugins.learned.collecting import OutcomeLog
 from frugal_plugins.learned.outcomes import OutcomeFile
 from frugal_plugins.prefix.compaction import Terms
-from frugal_plugins.prefix.sessions import MemorySessions, SessionFile
+from frugal_plugins.prefix.postgres import PostgresSessions, is_postgres
+from frugal_plugins.prefix.sessions import MemorySessions, SessionFile, SessionStore
 from frugal_plugins.prices import PriceBook
 from frugal_plugins.recipe.settings import RecipeSettings
 from frugal_plugins.recipe.technique_settings import CacheSettings, HistorySettings, RouteSettings
@@ -88,13 +89,20 @@ def build_outcomes(whole: RecipeSettings, tiers: Sequence[Tier], prices: PriceBo
     return OutcomeLog(OutcomeFile(whole.route.outcomes), prices, [model for tier in tiers for model in tier.models])
 
 
+def build_sessions(path: str | None) -> SessionStore:
+    """Where conversations are kept: memory, a SQLite file, or PostgreSQL."""
+    if path is None:
+        return MemorySessions()
+    return PostgresSessions(path) if is_postgres(path) else SessionFile(path)
+
+
 def build_history(settings: HistorySettings, tiers: Sequence[Tier], prices: PriceBook, *, marks_come: bool) -> History:
     """The history technique; a tier's first model writes the summaries where one is named."""
     tier = next((tier for tier in tiers if tier.name == settings.summarizer), None)
     return History(
         terms=Terms(settings.when, settings.every_turns, settings.keep_turns, settings.summary_tokens),
         prices=prices,
-        store=SessionFile(settings.path) if settings.path else MemorySessions(),
+        store=build_sessions(settings.path),
         recall_tokens=settings.recall_tokens,
         compact_results=settings.compact_results,
         summariser=tier.models[0] if tier else None,

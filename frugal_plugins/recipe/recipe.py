@@ -8,6 +8,7 @@ import os
 import threading
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping
+from functools import partial
 from importlib import import_module
 from pathlib import Path
 from typing import Any, Final, cast
@@ -195,6 +196,7 @@ class Recipe:
             steps.append((history, self._mode(said.history.mode)))
         if said.shorten is not None:
             shorten = Shorten(prices, said.shorten.level, said.shorten.schemas, said.shorten.tools, goes_to=self.baseline_model)
+            shorten.select_tools = said.shorten.select_tools
             steps.append((shorten, self._mode(said.shorten.mode)))
         if said.route is not None:
             route = build_route(said.route, said, self.tiers, self._baseline_tier.name, self.own_names, prices)
@@ -290,9 +292,18 @@ def _booked(
             at=dt.datetime.fromtimestamp(recipe.clock(), tz=dt.UTC),
             usual_output=ledger.usual_output if ledger is not None else lambda _task: None,
         )
-        for told in tell:
-            told(entry)
+        if ctx.later and booking.reply is not None:  # booked together with the calls that are still to come
+            ctx.when_over = partial(_tell, tell, entry)
+        else:
+            if ctx.later:
+                ctx.later.clear()  # nobody would book it
+            _tell(tell, entry)
     return booking.reply
+
+
+def _tell(tell: tuple[Callable[[Entry], None], ...], entry: Entry) -> None:
+    for told in tell:
+        told(entry)
 
 
 def _with_told(request: Request, told: Told) -> Request:

@@ -149,7 +149,10 @@ class HistorySettings(TechniqueSettings):
     summarizer: TierName | None = Field(
         default=None, description="A tier whose first model writes the summaries. Without it sentences are picked locally, free of charge."
     )
-    path: FileName | None = Field(default=None, description="An SQLite file for conversations. Without it they stay in memory.")
+    path: FileName | None = Field(
+        default=None,
+        description="An SQLite file for conversations, or a postgresql:// address for several proxies. Without it they stay in memory.",
+    )
 
 
 class ShortenSettings(TechniqueSettings):
@@ -162,6 +165,13 @@ class ShortenSettings(TechniqueSettings):
         default="response_format", description="A JSON Schema spelled out in a prompt becomes response_format, or a short notation."
     )
     tools: Flag = Field(default=True, description="Trim tool descriptions that only repeat names.")
+    select_tools: Whole | None = Field(
+        default=None,
+        ge=3,
+        le=128,
+        description="About how many tools to send at most, chosen by what is asked, where the provider does not read them from its cache "
+        "anyway. The others can still be called. Without it all are sent.",
+    )
 
 
 class PromptCacheSettings(TechniqueSettings):

@@ -8,13 +8,13 @@ from dataclasses import dataclass, field, replace
 from threading import Lock
 from typing import Final
 
-from frugal_plugins.flow import Call, Context, Flow, Next
+from frugal_plugins.flow import Call, Context, Flow, Next, afterwards
 from frugal_plugins.prefix.compaction import SUMMARY_FRAME_TOKENS, Choice, Reading, State, Terms, choose, read_state, summary_budget
 from frugal_plugins.prefix.cost import CachePlan, plan_in_force
 from frugal_plugins.prefix.sessions import MemorySessions, Session, SessionStore, session_key
 from frugal_plugins.prices import PriceBook
 from frugal_plugins.request import Message, Reply, Request, fingerprint
-from frugal_plugins.text.facts import unfaithful
+from frugal_plugins.text.facts import orders_in, strays, unfaithful
 from frugal_plugins.text.recall import Archive, asked_back
 from frugal_plugins.text.summary import summarise
 from frugal_plugins.text.turns import is_user_turn, tokens_of
@@ -82,7 +82,11 @@ class History:
         reply = yield from rest(request if same else request.with_(messages=tuple(messages)))
         work.learn(reply)
         if self.summariser and work.wants_summary:
-            yield from work.ask_for_summary(self.summariser)
+            asked = work.ask_for_summary(self.summariser)
+            if ctx.later is None:
+                yield from asked
+            else:
+                ctx.later.append(afterwards(self.name, asked, ctx))
         return reply
 
     def view(self, reading: Reading, state: State, minimum_tokens: int = 0) -> list[Message]:
@@ -182,7 +186,9 @@ class _Work:
         source = "\n".join(f"{turn.role}: {turn.text}" for turn in said(reading.messages[reading.head : cut]))
         budget = summary_budget(reading, cut, self.history.terms)
         self.state = replace(self.state, asked=len(reading.messages))
-        self._save()
+        if not self._save():
+            self.ctx.note(self.history.name, "left", "another worker goes on with this conversation; no second summary is asked for")
+            return Reply({"role": "assistant", "content": None}, model)
         body = ({"role": "system", "content": _SUMMARISE}, {"role": "user", "content": f"<conversation>\n{source}\n</conversation>"})
         asked = Request(model, body, {"max_tokens": budget}, scope=self.request.scope)
         reply = yield Call(asked, purpose="summarise", technique=self.history.name)
@@ -297,11 +303,15 @@ class _Work:
 
 
 def summary_problem(reply: Reply, source: str, budget_tokens: int) -> str | None:
-    """Why a model's summary is not used, or None: it is empty, cut, too long, or states what its source does not."""
+    """Why a model's summary is not used, or None: it is empty, cut, too long, gives orders, or states what its source does not."""
     text = reply.text.strip()
     if not text or reply.finish not in ("stop", ""):
         return f"not used: the summary is empty or unfinished (finish_reason {reply.finish or 'missing'})"
     if count_text(text) > budget_tokens * 1.5:
         return "not used: the summary is longer than it may be"
+    if orders_in(text, source):
+        return "not used: the summary gives orders its source does not"
     invented = unfaithful(text, source)
-    return f"not used: the summary states {len(invented)} facts its source does not" if invented else None
+    if invented:
+        return f"not used: the summary states {len(invented)} facts its source does not"
+    return "not used: the summary speaks of other things than its source" if strays(text, source) else None

@@ -8,11 +8,11 @@ from dataclasses import dataclass, field
 from typing import Final, Literal
 
 from frugal_plugins.flow import Context, Flow, Next
-from frugal_plugins.prefix.cost import REFUSE_MARKS, CachePlan, plan_for
+from frugal_plugins.prefix.cost import REFUSE_MARKS, CachePlan, plan_for, takes_breakpoints
 from frugal_plugins.prefix.reuse import Reuse, Traffic
 from frugal_plugins.prices import PriceBook, provider_of
 from frugal_plugins.request import Request
-from frugal_plugins.text.layout import developer_text, mark_message, mark_system, mark_tools, with_tail, without_passages
+from frugal_plugins.text.layout import developer_text, mark_message, mark_openai, mark_system, mark_tools, with_tail, without_passages
 from frugal_plugins.text.turns import digest, has_marks, head_length, is_marked, tokens_of, without_marks
 from frugal_plugins.tokens import count_messages
 
@@ -28,8 +28,9 @@ class PromptCache:
     breakpoints are set only where this traffic comes back often enough (22 % within five minutes, 53 % within an hour at
     its prices), never below the model's minimum, at most four, and none where the caller set its own. A clock, UUID or
     request id that was seen changing in the developer's prompt moves to the end of the request. Tools that come in another
-    order are put back in the first one. Marks a provider would refuse are taken out. Stands down: for models whose price
-    is unknown or that do not cache.
+    order are put back in the first one. OpenAI models that charge for writing (GPT-5.6 and later) get a breakpoint behind what
+    requests share, and are told not to write what will hardly be read again. Marks a provider would refuse are taken out. Stands
+    down: for models whose price is unknown or that do not cache.
 
     Args:
         volatile: `move` what changes to the end, only `report` it, or `off`.
@@ -54,16 +55,23 @@ class PromptCache:
         return (yield from rest(laid))
 
     def _stripped(self, request: Request, ctx: Context) -> Request:
-        """Take marks out that this provider refuses, for instance after a change of model."""
-        if provider_of(request.model) not in REFUSE_MARKS:
+        """Take out what this model refuses, for instance after a change of model: the other provider's marks, OpenAI's options."""
+        names = [] if provider_of(request.model) not in REFUSE_MARKS else ["cache_control"]
+        breakpoints = takes_breakpoints(request.model)
+        names += [] if breakpoints else ["prompt_cache_breakpoint"]
+        refused = [] if breakpoints else ["prompt_cache_options"]
+        refused += [] if provider_of(request.model) in (*_KEYED, None) else ["prompt_cache_key", "prompt_cache_retention"]
+        params = {
+            name: without_marks(request.params[name], names) for name in ("tools", "system") if has_marks(request.params.get(name), names)
+        }
+        gone = [name for name in refused if request.params.get(name) is not None]
+        changed = any(is_marked(message, names) for message in request.messages)
+        if not params and not changed and not gone:
             return request
-        params = {name: without_marks(request.params[name]) for name in ("tools", "system") if has_marks(request.params.get(name))}
-        changed = any(map(is_marked, request.messages))
-        if not params and not changed:
-            return request
-        ctx.note(self.name, "stripped", "this provider has no cache_control")
-        messages = tuple(without_marks(message) for message in request.messages) if changed else request.messages
-        return request.with_(messages=messages, params={**request.params, **params} if params else request.params)
+        ctx.note(self.name, "stripped", f"this model takes no {' and no '.join([*names, *gone] if params or changed else gone)}")
+        messages = tuple(without_marks(message, names) for message in request.messages) if changed else request.messages
+        kept = {name: value for name, value in {**request.params, **params}.items() if name not in gone}
+        return request.with_(messages=messages, params=kept if params or gone else request.params)
 
     def _laid_out(self, request: Request, plan: CachePlan, ctx: Context) -> Request:
         text = developer_text(request)
@@ -75,9 +83,11 @@ class PromptCache:
             ctx.note(self.name, "left", f"{total} tokens are below the {plan.minimum_tokens} this model caches")
         elif plan.explicit:
             request = self._marked(request, plan, seen, ctx)
+        elif plan.may_mark and plan.write > 1.0:
+            request = self._broken(request, plan, seen, ctx)
         elif provider_of(request.model) in _KEYED and seen.comes_back:
             request = self._keyed(request, seen, ctx)
-        return with_tail(request, tail, apart=plan.explicit) if tail else request
+        return with_tail(request, tail, apart=plan.explicit or plan.may_mark) if tail else request
 
     def _same_tools(self, request: Request, ctx: Context) -> Request:
         """The tools as they were first sent, when only their order or the order of their keys is another."""
@@ -130,6 +140,26 @@ class PromptCache:
             last = mark_message(request.messages[head - 1], lifetime)
             return request if last is None else request.with_(messages=(*request.messages[: head - 1], last, *request.messages[head:]))
         return request.with_params(tools=mark_tools(request.params["tools"], lifetime)) if request.params.get("tools") else request
+
+    def _broken(self, request: Request, plan: CachePlan, seen: Reuse, ctx: Context) -> Request:
+        """OpenAI where writing costs more than reading plainly: a breakpoint behind what others share; no write that is not read again."""
+        own = request.params.get("prompt_cache_options") is not None or any(map(is_marked, request.messages))
+        if not self.breakpoints or own:
+            ctx.note(self.name, "left", "the caller's own breakpoints are kept" if own else "breakpoints are turned off")
+            return request
+        front, goes_on = plan.pays(seen.front_half) > 0, plan.pays(seen.goes_on_half) > 0
+        head = head_length(request.messages)
+        marked = mark_openai(request.messages[head - 1]) if front and head and self._tokens(request, head) >= plan.minimum_tokens else None
+        if marked is not None:
+            request = request.with_(messages=(*request.messages[: head - 1], marked, *request.messages[head:]))
+        if not goes_on:
+            request = request.with_params(prompt_cache_options={"mode": "explicit"})
+        if seen.comes_back and request.params.get("prompt_cache_key") is None and (goes_on or marked is not None):
+            request = request.with_params(prompt_cache_key=seen.family[:_KEY_CHARS])
+        did = ["the shared front"] * (marked is not None) + ["the conversation"] * goes_on
+        why = f"{' and '.join(did)} for half an hour" if did else f"written to no cache: it comes back too seldom to pay ({seen.why})"
+        ctx.note(self.name, "placed", why)
+        return request
 
     def _keyed(self, request: Request, seen: Reuse, ctx: Context) -> Request:
         if request.params.get("prompt_cache_key") is not None:

@@ -14,6 +14,7 @@ from frugal_plugins.structured import compact_instruction, find_instruction, wit
 from frugal_plugins.text.layout import developer_text
 from frugal_plugins.text.prompts import Level, shortened
 from frugal_plugins.text.schemas import trimmed_tool
+from frugal_plugins.text.tools import asks_for_more, chosen, name_of, with_more
 from frugal_plugins.text.turns import digest, has_marks, head_length, is_marked, tokens_of
 from frugal_plugins.tokens import count_messages, count_text
 
@@ -36,6 +37,7 @@ class Shorten:
         schemas: `response_format` where the model has it, else a short notation, for prompts that spell a JSON Schema out.
         tools: trim tool descriptions that only repeat names.
         goes_to: the model a request will probably go to, where its own name (a recipe's) has no price.
+        select_tools: about how many tools to send at most, chosen by what is asked; None sends all.
     """
 
     prices: PriceBook = field(default_factory=PriceBook)
@@ -43,24 +45,79 @@ class Shorten:
     schemas: Literal["response_format", "notation", "off"] = "response_format"
     tools: bool = True
     goes_to: Callable[[Request], str] | None = None
+    select_tools: int | None = None
     name: str = "shorten"
     _trimmed: dict[bytes, Mapping[str, Any]] = field(default_factory=dict)
     _params_tokens: dict[bytes, int] = field(default_factory=dict)
+    _lost: dict[bytes, int] = field(default_factory=dict)
 
     def __call__(self, request: Request, rest: Next, ctx: Context) -> Flow:
-        """Shorten what the developer wrote."""
+        """Shorten what the developer wrote, and leave out tools nobody asks for where that is sure to be cheaper."""
+        fewer = self._with_fewer_tools(request, ctx)
+        if fewer is None:
+            return (yield from self._with_less_text(request, rest, ctx))
+        reply = yield from self._with_less_text(fewer, rest, ctx)
+        self._account(request, fewer, again=asks_for_more(reply.message))
+        if not asks_for_more(reply.message):
+            return reply
+        ctx.replace_last(self.name)
+        ctx.note(self.name, "asked_again", "the model wanted a tool that had been left out; it was asked again with all")
+        return (yield from self._with_less_text(request, rest, ctx))
+
+    def _with_less_text(self, request: Request, rest: Next, ctx: Context) -> Flow:
         short, did = self.shorter(request)
         if not did:
             return (yield from rest(request))
         before, after = self._front(request), self._front(short)
         if after >= before:
             return (yield from rest(request))
-        plan = plan_for(self.goes_to(request) if self.goes_to else request.model, self.prices) or CachePlan()
+        plan = self._plan(request)
         if plan.caches and after < plan.minimum_tokens <= before and after > before * plan.read:
             ctx.note(self.name, "left", f"{after} tokens would fall below the {plan.minimum_tokens} the provider caches and cost more")
             return (yield from rest(request))
         ctx.note(self.name, "shortened", "; ".join(did), tokens_before=before, tokens_after=after)
         return (yield from rest(short))
+
+    def _with_fewer_tools(self, request: Request, ctx: Context) -> Request | None:
+        """The request with the tools this conversation needs; None where all are to be sent.
+
+        A provider that reads the tools from its cache makes them nearly free, and other tools would be another prefix. So tools are
+        left out only where the shorter prompt costs less even if the longer one were warm.
+        """
+        tools = request.params.get("tools")
+        plain = request.params.get("tool_choice") in (None, "auto", {"type": "auto"}) and request.params.get("n") in (None, 1)
+        if self.select_tools is None or request.stream or not plain or request.endpoint == "responses" or has_marks(tools):
+            return None
+        if not isinstance(tools, (list, tuple)) or len(tools) <= self.select_tools or not all(isinstance(tool, Mapping) for tool in tools):
+            return None
+        kept = chosen(tools, request.messages, self.select_tools)
+        if kept is None or self._lost.get(_named(tools), 0) > 0:
+            return None
+        fewer = request.with_params(tools=with_more(kept, tools))
+        before, after = self._whole(request), self._whole(fewer)
+        plan = self._plan(request)
+        if after >= before or (plan.caches and before >= plan.minimum_tokens and plan.units(0, after) >= before * plan.read):
+            ctx.note(self.name, "left", f"the provider reads these tools from its cache at {plan.read:.0%}; fewer would be another prefix")
+            return None
+        words = f"{len(kept)} of {len(tools)} tools fit what is asked; the others are named and can be had"
+        ctx.note(self.name, "selected", words, tokens_before=before, tokens_after=after)
+        return fewer
+
+    def _account(self, request: Request, fewer: Request, *, again: bool) -> None:
+        """What leaving tools out has cost and saved for these tools, in tokens; where it loses, all are sent from then on."""
+        key, after = _named(request.params["tools"]), self._whole(fewer)
+        change = after if again else after - self._whole(request)
+        if len(self._lost) >= _MOST_REMEMBERED:
+            self._lost.clear()
+        self._lost[key] = self._lost.get(key, 0) + change
+
+    def _whole(self, request: Request) -> int:
+        """Input tokens of tools, system prompt and messages."""
+        head = head_length(request.messages)
+        return self._front(request) + sum(tokens_of(message, request.model) for message in request.messages[head:])
+
+    def _plan(self, request: Request) -> CachePlan:
+        return plan_for(self.goes_to(request) if self.goes_to else request.model, self.prices) or CachePlan()
 
     def shorter(self, request: Request) -> tuple[Request, list[str]]:
         """The request with what the developer wrote in fewer tokens, and what was done; prices are not looked at."""
@@ -136,6 +193,10 @@ class Shorten:
                 self._params_tokens[key] = tokens
             total += self._params_tokens[key]
         return total
+
+
+def _named(tools: Sequence[Mapping[str, Any]]) -> bytes:
+    return digest({"content": [name_of(tool) for tool in tools]})
 
 
 class _Put:

@@ -35,6 +35,14 @@ DECISION: Final = re.compile(
     r"allerg\w*|budget|agree\w*|confirm\w*|decid\w*|book\w*|paid|pay|refund\w*|because|name is|i am|i'm|i live|my)\b",
     re.IGNORECASE,
 )
+_ORDERS: Final = re.compile(
+    r"\b(?:ignore|disregard|forget|override|bypass)\b.{0,60}\b(?:instructions?|prompts?|rules?|above|previous|prior|guidelines?)\b|"
+    r"\byou (?:must|should|shall|are now|will now|have to)\b|\b(?:system prompt|new instructions?|from now on|act as|pretend to)\b|"
+    r"</?(?:system|instructions?|earlier|assistant|user)\b",
+    re.IGNORECASE | re.DOTALL,
+)
+_OWN_WORDS_SHARE: Final = 0.5
+_FEWEST_WORDS: Final = 6
 SENTENCE_END: Final = re.compile(r"(?<=[.!?])(?<![A-Z]\.)(?<!e\.g\.)(?<!i\.e\.)(?<!etc\.)[\"'”’)]*\s+(?=[\"'“(\w$#*-])|\n+")
 WORD: Final = re.compile(r"[^\W_]+(?:['’][^\W_]+)*")
 
@@ -130,3 +138,16 @@ def unfaithful(summary: str, source: str) -> list[str]:
 
     found = ([token for token in fact.split() if not stands_there(token)] for fact in hard_facts(summary))
     return [" ".join(missing) for missing in found if missing]
+
+
+def orders_in(summary: str, source: str) -> list[str]:
+    """Passages of a summary that give orders its source does not: "ignore all previous instructions", "you must", a closing tag."""
+    known = folded(source)
+    return [match.group() for match in _ORDERS.finditer(summary) if folded(match.group()) not in known]
+
+
+def strays(summary: str, source: str) -> bool:
+    """Whether most of what a summary speaks of does not occur in its source."""
+    words = content_words(summary)
+    known = set(content_words(source))
+    return len(words) >= _FEWEST_WORDS and sum(word in known for word in words) < _OWN_WORDS_SHARE * len(words)

@@ -26,6 +26,22 @@ def lifetime_mark(lifetime: str) -> dict[str, str]:
     return {"type": "ephemeral", "ttl": "1h"} if lifetime == "1h" else {"type": "ephemeral"}
 
 
+def mark_openai(message: Message) -> Message | None:
+    """The message with OpenAI's breakpoint at its end; None where it has no block that may carry one."""
+    mark = {"mode": "explicit"}
+    content = message.get("content")
+    if isinstance(content, str):
+        block = {"type": "text", "text": content, "prompt_cache_breakpoint": mark}
+        return {**message, "content": [block]} if content.strip() else None
+    if not isinstance(content, (list, tuple)):
+        return None
+    for place in range(len(content) - 1, -1, -1):
+        block = content[place]
+        if isinstance(block, Mapping) and block.get("type") == "text" and str(block.get("text") or "").strip():
+            return {**message, "content": [*content[:place], {**block, "prompt_cache_breakpoint": mark}, *content[place + 1 :]]}
+    return None
+
+
 def mark_message(message: Message, lifetime: str) -> Message | None:
     """The message with a breakpoint at its end; None where it has no block that may carry one."""
     mark = lifetime_mark(lifetime)

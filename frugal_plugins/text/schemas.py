@@ -30,7 +30,8 @@ _GENERIC: Final = frozenset(
     stem(word)
     for word in (
         *("value", "field", "parameter", "argument", "string", "integer", "number", "boolean", "list", "array", "object", "option"),
-        *("optional", "required", "name", "given", "provided", "specified", "specific", "used", "input", "text", "data"),
+        *("optional", "required", "name", "given", "provided", "specified", "specific", "used", "use", "input", "text", "data"),
+        *("whether", "flag", "indicating", "indicates"),
     )
 )
 _TELLS: Final = re.compile(
@@ -51,7 +52,13 @@ _TERSE: Final = tuple(
         (r"\bdefaults to\b", "default"),
         (r"^(?:this )?(?:parameter )?(?:specifies|indicates|represents|denotes|defines|determines) ", ""),
         (r"\b(?:where|that|which) you (?:want|would like|wish) to\b", "to"),
-        (r"\b(?:that is |which is )?(?:to be|being) (?:used|searched|queried|calculated|considered)\b", ""),
+        (
+            (
+                r"(?<!\bneed )(?<!\bneeds )(?<!\bhas )(?<!\bhave )"
+                r"\b(?:that is |which is )?(?:to be|being) (?:used|searched|queried|calculated|considered)\b"
+            ),
+            "",
+        ),
         (r"\bin question\b", ""),
         (r"\bwhether or not\b", "whether"),
         (r"\bin order to\b", "to"),
@@ -61,6 +68,13 @@ _TERSE: Final = tuple(
         (r" +([.,;])", r"\1"),
     )
 )
+_LAST_OF: Final = re.compile(
+    r" (?:of|for|in|on) (?:(?:the|an?|this|your) )?([a-z]+)$|"
+    r" where (?:(?:the|an?|this|your) )?([a-z]+) (?:is|are) (?:located|situated|held|taking place)$"
+)
+_PARTS: Final = re.compile(r"[_.-]|(?<=[a-z])(?=[A-Z])")
+_ID_WORD: Final = re.compile(r"\bids?\b|\bidentifiers?\b", re.IGNORECASE)
+_SAYS_LITTLE: Final = frozenset(map(stem, ("id", "ids", "code", "type", "key", "kind", "date", "time", "number", "amount", "status")))
 _QUOTE: Final = re.compile(r"('[^']*'|\"[^\"]*\"|`[^`]*`|\([^)]*\))")
 _OPTIONAL: Final = re.compile(r"\s*\(?\b(?:this (?:parameter )?is )?(?:an )?optional(?: parameter)?\b[.)]+", re.IGNORECASE)
 
@@ -274,8 +288,21 @@ def _described(name: str, schema: Any, about: str, *, optional: bool) -> Any:
         if _repeats(kept, f"{name} {about}"):
             slim.pop("description")
         else:
-            slim["description"] = _terse(_OPTIONAL.sub("", kept) if optional else kept)
+            slim["description"] = _without_known_end(_terse(_OPTIONAL.sub("", kept) if optional else kept), about)
     return slim
+
+
+def _without_known_end(text: str, about: str) -> str:
+    """A description without a last "of the order" in a tool that is about orders, if what is left says something by itself."""
+    end = _LAST_OF.search(text)
+    if end is None or stem(end.group(1) or end.group(2)) not in _words_of(about):
+        return text
+    left = text[: end.start()]
+    return left if set(content_words(left)) - _GENERIC - _SAYS_LITTLE else text
+
+
+def _words_of(names: str) -> set[str]:
+    return set(content_words(_PARTS.sub(" ", names)))
 
 
 def _terse(text: str) -> str:
@@ -300,7 +327,7 @@ def _tells(sentence: str) -> bool:
 
 
 def _repeats(text: str, names: str) -> bool:
-    if _tells(text):
+    if _tells(text) or (_ID_WORD.search(text) and not _ID_WORD.search(_PARTS.sub(" ", names))):
         return False
-    known = set(content_words(re.sub(r"[_.-]|(?<=[a-z])(?=[A-Z])", " ", names)))
+    known = _words_of(names)
     return all(word in known or word in _GENERIC for word in content_words(text))

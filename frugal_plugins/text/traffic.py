@@ -1,52 +1,38 @@
-"""A prefix linter: from a log of requests, which bytes keep prompts from being cached, and what that costs a month."""
+"""A prefix linter: from a log of requests, which bytes keep prompts from being cached, where they stand, and what that costs a month."""
 
 from __future__ import annotations
 
+import datetime as dt
 import json
-from collections import Counter
+from collections import Counter, OrderedDict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Any, Final
 
 from frugal_plugins.errors import InputError
 from frugal_plugins.prefix.cost import CachePlan, SimulatedCache, plan_for
+from frugal_plugins.prefix.sessions import session_key
 from frugal_plugins.prices import MILLION, PriceBook
-from frugal_plugins.request import Request, canonical, fingerprint
-from frugal_plugins.text.layout import developer_text
-from frugal_plugins.text.turns import digest, head_length, tokens_of
-from frugal_plugins.text.volatile import numbered, passages, shape_of
-from frugal_plugins.tokens import count_text
+from frugal_plugins.request import Endpoint, Request, fingerprint
+from frugal_plugins.text.fronts import Breaks, Front, front_of, has_any_marks, pieces, steady_lines, what_breaks
+from frugal_plugins.text.turns import digest
 
 _MONTH_SECONDS: Final = 30 * 86_400
-_FAMILY_CHARS: Final = 400
-_SHOWN_CHARS: Final = 100
-Piece = tuple[str, int]
+_SAME_FAMILY: Final = 0.5
+_MOST_BREAKS: Final = 12
+_MOST_SIMULATED: Final = 3_000
+_REMEMBERED_PROMPTS: Final = 16
+_TIMES: Final = ("at_seconds", "created", "timestamp", "time", "created_at", "start_time", "startTime")
 
 
 @dataclass(frozen=True, slots=True)
 class Logged:
-    """One request of a log and when it was made (unix seconds)."""
+    """One request of a log: when it was made (unix seconds) and in which line it stands."""
 
     request: Request
     at_seconds: float
-
-
-@dataclass(frozen=True, slots=True)
-class Breaks:
-    """Something that changes between calls in the front of a family's prompts.
-
-    Attributes:
-        kind: `clock`, `uuid`, `id`, `number`, `other` (a line that changes), `tools_order` or `json_keys`.
-        where: the line it stands in, with the changing value masked, or what is shuffled.
-        position_percent: how far into the developer's prompt it stands; the nearer to 0, the more is lost.
-        calls: how many calls differ there from the one before.
-    """
-
-    kind: str
-    where: str
-    position_percent: float
-    calls: int
+    line: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +43,8 @@ class Family:
         cached_percent: share of their input the provider could have read from its cache as they are.
         possible_percent: the same with everything that changes at the end.
         usd_per_month, possible_usd_per_month: input dollars at the log's pace; None for an unpriced model.
+        breaks: what changes in front of what stays, the dearest first.
+        sampled: how many of the calls the dollars were worked out on, where there are very many.
     """
 
     name: str
@@ -68,6 +56,8 @@ class Family:
     usd_per_month: Decimal | None
     possible_usd_per_month: Decimal | None
     breaks: tuple[Breaks, ...]
+    first_line: int = 0
+    sampled: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,9 +76,10 @@ class PrefixReport:
 
 
 def read_traffic(lines: Iterable[str], file: str | None = None) -> list[Logged]:
-    """Requests from JSON Lines: each a body (`model`, `messages`, ...), or `{"body": ..., "at_seconds": ...}`.
+    """Requests from JSON Lines: each a body (`model`, `messages`, ...), or an object with one under `body` or `request`.
 
-    A line without a time is taken as a minute after the one before. Raises InputError with the line for what is no request.
+    The time is read from `at_seconds`, `created`, `timestamp`, `start_time` and the like, as unix seconds, milliseconds or ISO 8601; a
+    line without one is taken as a minute after the one before. Raises InputError with the line for what is no request.
     """
     found: list[Logged] = []
     for number, line in enumerate(lines, 1):
@@ -98,143 +89,159 @@ def read_traffic(lines: Iterable[str], file: str | None = None) -> list[Logged]:
             row = json.loads(line)
         except ValueError as error:
             raise InputError(f"not JSON ({error}); write one request body a line", file=file, line=number) from error
-        body = row.get("body", row) if isinstance(row, dict) else None
-        if not isinstance(body, dict) or not isinstance(body.get("messages"), list) or not isinstance(body.get("model"), str):
+        body = _body(row)
+        if body is None:
             raise InputError("no request body; give an object with model and messages", file=file, line=number)
-        at = next((row[name] for name in ("at_seconds", "created", "timestamp") if isinstance(row.get(name), (int, float))), None)
-        at_seconds = float(at) if at is not None else (found[-1].at_seconds + 60.0 if found else 0.0)
-        messages = tuple(message for message in body["messages"] if isinstance(message, dict))
-        params = {name: value for name, value in body.items() if name not in ("model", "messages", "stream", "metadata")}
-        session = row.get("session") if isinstance(row.get("session"), str) else None
-        found.append(Logged(Request(body["model"], messages, params, session=session), at_seconds))
+        at = next((seconds for name in _TIMES if (seconds := _seconds(row.get(name))) is not None), None)
+        found.append(Logged(_request(row, body), at if at is not None else found[-1].at_seconds + 60.0 if found else 0.0, number))
     return found
+
+
+def _body(row: Any) -> Mapping[str, Any] | None:
+    if not isinstance(row, dict):
+        return None
+    outer = (row.get("body"), row.get("request"), row.get("request_body"), row)
+    for body in (one.get("body", one) if isinstance(one, dict) else one for one in outer):
+        if isinstance(body, dict) and isinstance(body.get("messages"), list) and isinstance(body.get("model"), str):
+            return body
+    return None
+
+
+def _request(row: Mapping[str, Any], body: Mapping[str, Any]) -> Request:
+    said = next((one for one in (row.get("frugal"), row, body.get("metadata")) if isinstance(one, dict)), {})
+    named = next((one.get("session") for one in (said, row) if isinstance(one.get("session"), str)), None)
+    messages = tuple(message for message in body["messages"] if isinstance(message, dict))
+    params = {name: value for name, value in body.items() if name not in ("model", "messages", "stream", "metadata")}
+    endpoint: Endpoint = "messages" if "system" in body else "chat"
+    return Request(body["model"], messages, params, session=named, endpoint=endpoint)
+
+
+def _seconds(value: Any) -> float | None:
+    if isinstance(value, bool) or value is None:
+        return None
+    if isinstance(value, (int, float)):
+        return float(value) / (1000.0 if value > 1e11 else 1.0)
+    try:
+        at = dt.datetime.fromisoformat(str(value))
+    except ValueError:
+        return None
+    return (at if at.tzinfo else at.replace(tzinfo=dt.UTC)).timestamp()
 
 
 def lint(log: Sequence[Logged], prices: PriceBook | None = None) -> PrefixReport:
     """Find what breaks the cached prefix in a log, family by family."""
-    groups: dict[str, list[Logged]] = {}
-    for logged in sorted(log, key=lambda one: one.at_seconds):
-        groups.setdefault(_family(logged.request), []).append(logged)
     span = max((one.at_seconds for one in log), default=0.0) - min((one.at_seconds for one in log), default=0.0)
     book = prices or PriceBook()
-    families = [_linted(name, group, book, max(span, 60.0)) for name, group in groups.items()]
+    groups = _families(sorted(log, key=lambda one: one.at_seconds))
+    families = [_linted(group, book, max(span, 60.0)) for group in groups]
     families.sort(key=lambda family: (family.usd_per_month or Decimal(0), family.input_tokens), reverse=True)
     return PrefixReport(tuple(families), len(log), span / 86_400)
 
 
-def _family(request: Request) -> str:
-    tools = request.params.get("tools")
-    names = sorted(canonical(tool.get("function", tool).get("name")) for tool in tools if isinstance(tool, Mapping)) if tools else ()
-    return fingerprint([request.model, names, shape_of(developer_text(request), _FAMILY_CHARS)])
+def _families(log: Sequence[Logged]) -> list[list[tuple[Logged, Front]]]:
+    """Requests by template: the same model and tools, and at least half of the front's lines in common."""
+    groups: list[list[tuple[Logged, Front]]] = []
+    known: dict[tuple[str, str], OrderedDict[int, set[str]]] = {}
+    for logged in log:
+        front = front_of(logged.request)
+        shapes = {passage.shape for passage in front.passages if passage.text.strip()}
+        kin = known.setdefault((logged.request.model, front.tool_names), OrderedDict())
+        shares = ((len(shapes & lines) / len(shapes) if shapes else 0.0, place) for place, lines in kin.items())
+        share, place = max(shares, default=(0.0, -1))
+        if share < _SAME_FAMILY and not (not shapes and place >= 0):
+            place = len(groups)
+            groups.append([])
+            kin[place] = set()
+        kin[place] |= shapes if len(kin[place]) < 4 * len(shapes) + 64 else set()
+        kin.move_to_end(place)
+        while len(kin) > 64:
+            kin.popitem(last=False)
+        groups[place].append((logged, front))
+    alone: dict[str, list[tuple[Logged, Front]]] = {}
+    for group in groups:
+        if len(group) == 1:
+            alone.setdefault(group[0][0].request.model, []).extend(group)
+    return [group for group in groups if len(group) > 1] + [sorted(group, key=lambda one: one[0].at_seconds) for group in alone.values()]
+
+
+def _linted(group: Sequence[tuple[Logged, Front]], prices: PriceBook, span_seconds: float) -> Family:
+    model = group[0][0].request.model
+    plan = plan_for(model, prices) or CachePlan(read=0.5)
+    kept = group[:: -(-len(group) // _MOST_SIMULATED)]
+    steady = steady_lines([front for _, front in group])
+    breaks = [*what_breaks(group[0][1].tools, [(logged.line, front) for logged, front in group], steady)[:_MOST_BREAKS]]
+    marked = not plan.explicit or any(has_any_marks(logged.request) for logged, _ in group)
+    repaired = frozenset(found.key for found in breaks)
+    bill = _bill(kept, plan if marked else plan.without_cache(), steady, frozenset())
+    better = _bill(kept, plan, steady, repaired)
+    rates = prices.rates(model)
+    month = None
+    if rates is not None:
+        month = rates.input_usd * Decimal(str(_MONTH_SECONDS / span_seconds * len(group) / len(kept))) / MILLION
+    costs = [
+        replace(found, usd_per_month=None if month is None else month * Decimal(str(max(0.0, units))))
+        for found in breaks
+        for units in (_bill(kept, plan, steady, repaired - {found.key}).units - better.units,)
+    ]
+    if not marked and plan.caches:
+        usd = (
+            None
+            if month is None
+            else month * Decimal(str(max(0.0, _bill(kept, plan.without_cache(), steady, repaired).units - better.units)))
+        )
+        costs.append(Breaks("no_marks", "no_marks", 0, "system", 0, group[0][0].line, len(group), 0.0, "", usd))
+    costs += _rewritten_histories([logged for logged, _ in group])
+    total = bill.read + bill.new
+    return Family(
+        name=fingerprint([model, *sorted(steady)])[:12],
+        model=model,
+        calls=len(group),
+        input_tokens=round(total * len(group) / len(kept)),
+        cached_percent=round(100 * bill.read / max(1, total), 1),
+        possible_percent=round(100 * max(better.read, bill.read) / max(1, total), 1),
+        usd_per_month=None if month is None else month * Decimal(str(bill.units)),
+        possible_usd_per_month=None if month is None else month * Decimal(str(min(better.units, bill.units))),
+        breaks=tuple(sorted(costs, key=lambda one: (-(one.usd_per_month or 0), one.position_percent, -one.calls))),
+        first_line=group[0][0].line,
+        sampled=len(kept) if len(kept) < len(group) else 0,
+    )
 
 
 @dataclass(slots=True)
-class _Lines:
-    """What was seen of a family's prompts so far."""
-
-    last: dict[str, str] = field(default_factory=dict)
-    changes: Counter[str] = field(default_factory=Counter)
-    at_percent: dict[str, float] = field(default_factory=dict)
-    kinds: dict[str, str] = field(default_factory=dict)
-    plain: frozenset[str] | None = None
-    tools: str | None = None
-
-    def add(self, request: Request) -> None:
-        text = developer_text(request)
-        self._add_tools(request.params.get("tools"))
-        for key, passage in numbered(text):
-            value = passage.text.strip()
-            self.kinds[key] = passage.kinds[0]
-            self.at_percent.setdefault(key, 100 * text.index(passage.text) / max(1, len(text)))
-            self.changes[key] += self.last.get(key, value) != value
-            self.last[key] = value
-        self._add_plain(text)
-
-    def _add_plain(self, text: str) -> None:
-        """Lines without a pattern that are not the same as in the call before: documents, names, anything."""
-        lines = [(passage, place) for place, passage in enumerate(passages(text)) if not passage.kinds and passage.text.strip()]
-        now = frozenset(passage.text.strip() for passage, _ in lines)
-        new = [] if self.plain is None else [entry for entry in lines if entry[0].text.strip() not in self.plain]
-        if new:
-            self.changes["other"] += 1
-            self.kinds["other"] = "other"
-            self.at_percent.setdefault("other", 100 * new[0][1] / max(1, len(passages(text))))
-        self.plain = now
-
-    def _add_tools(self, tools: Any) -> None:
-        written = json.dumps(tools, default=repr) if tools else None
-        if written and self.tools and written != self.tools and isinstance(tools, list):
-            before = json.loads(self.tools)
-            same_set = sorted(map(canonical, before)) == sorted(map(canonical, tools))
-            kind = "json_keys" if same_set and [*map(canonical, before)] == [*map(canonical, tools)] else "tools_order" if same_set else ""
-            if kind:
-                self.changes[kind] += 1
-                self.kinds[kind], self.at_percent[kind] = kind, 0.0
-        self.tools = written or self.tools
-
-    def breaks(self) -> tuple[Breaks, ...]:
-        found = [
-            Breaks(self.kinds[shape], _shown(shape), round(self.at_percent.get(shape, 0.0), 1), count)
-            for shape, count in self.changes.items()
-            if count
-        ]
-        return tuple(sorted(found, key=lambda one: (one.position_percent, -one.calls)))
-
-    def moving(self) -> frozenset[str]:
-        return frozenset(shape for shape, count in self.changes.items() if count)
+class _Bill:
+    read: int = 0
+    new: int = 0
+    units: float = 0.0
 
 
-def _shown(shape: str) -> str:
-    words = {"other": "a line of the prompt", "tools_order": "the order of the tools", "json_keys": "the order of keys inside the tools"}
-    plain = shape.partition("|")[2] or shape
-    for kind in ("clock", "uuid", "id", "number"):
-        plain = plain.replace(f"\0{kind}\0", f"<{kind}>")
-    return words.get(shape, plain[:_SHOWN_CHARS])
+def _bill(group: Sequence[tuple[Logged, Front]], plan: CachePlan, steady: frozenset[str], repaired: frozenset[str]) -> _Bill:
+    """What the calls of a family cost with these breaks repaired, in units."""
+    cache, found = SimulatedCache(plan, remember=_REMEMBERED_PROMPTS), _Bill()
+    for logged, front in group:
+        one = cache.call(pieces(logged.request, front, steady, repaired), logged.at_seconds)
+        found.read, found.new = found.read + one.read_tokens, found.new + one.new_tokens
+    found.units = cache.units
+    return found
 
 
-def _linted(name: str, group: Sequence[Logged], prices: PriceBook, span_seconds: float) -> Family:
-    lines = _Lines()
+def _rewritten_histories(group: Sequence[Logged]) -> list[Breaks]:
+    """Conversations whose earlier messages are no longer what they were: a window that slides, a summary made anew each turn."""
+    last: dict[str, list[bytes]] = {}
+    where: Counter[int] = Counter()
+    line = 0
     for logged in group:
-        lines.add(logged.request)
-    model = group[0].request.model
-    plan = plan_for(model, prices) or CachePlan(read=0.5)
-    as_sent, in_order = SimulatedCache(plan, remember=32), SimulatedCache(plan, remember=32)
-    total = read = possible = 0
-    for logged in group:
-        front, moved, rest = _pieces(logged.request, lines.moving())
-        bill = as_sent.call([*_pieces(logged.request, frozenset())[0], *rest], logged.at_seconds)
-        better = in_order.call([*front, *rest, *moved], logged.at_seconds)
-        total, read, possible = total + bill.read_tokens + bill.new_tokens, read + bill.read_tokens, possible + better.read_tokens
-    rates = prices.rates(model)
-    month = None if rates is None else rates.input_usd * Decimal(str(_MONTH_SECONDS / span_seconds)) / MILLION
-    return Family(
-        name=name[:12],
-        model=model,
-        calls=len(group),
-        input_tokens=total,
-        cached_percent=round(100 * read / max(1, total), 1),
-        possible_percent=round(100 * possible / max(1, total), 1),
-        usd_per_month=None if month is None else month * Decimal(str(as_sent.units)),
-        possible_usd_per_month=None if month is None else month * Decimal(str(min(in_order.units, as_sent.units))),
-        breaks=lines.breaks(),
-    )
-
-
-def _pieces(request: Request, moving: frozenset[str]) -> tuple[list[Piece], list[Piece], list[Piece]]:
-    """A prompt in pieces: tools and steady lines, lines that move to the end, messages."""
-    tools = request.params.get("tools")
-    ordered = (
-        sorted(map(canonical, tools))
-        if tools and {"tools_order", "json_keys"} & moving
-        else [json.dumps(tool, default=repr) for tool in tools or ()]
-    )
-    front: list[Piece] = [(tool, count_text(tool)) for tool in ordered]
-    moved: list[Piece] = []
-    text = developer_text(request)
-    moves = {id(passage) for key, passage in numbered(text) if key in moving and passage.may_move}
-    for passage in passages(text):
-        piece = (passage.text, count_text(passage.text))
-        (moved if id(passage) in moves else front).append(piece)
-    head = head_length(request.messages)
-    rest = [(digest(message).hex(), tokens_of(message, request.model)) for message in request.messages[head:]]
-    return front, moved, rest
+        request = logged.request
+        if request.session is None:
+            continue
+        key = session_key(request, "lint")
+        now = [digest(message) for message in request.messages if message.get("role") not in ("system", "developer")]
+        before = last.get(key)
+        if before and now[: len(before)] != before:
+            same = next((place for place, (a, b) in enumerate(zip(before, now, strict=False)) if a != b), min(len(before), len(now)))
+            where[same] += 1
+            line = line or logged.line
+        last[key] = now
+    if not where:
+        return []
+    place = where.most_common(1)[0][0]
+    return [Breaks("history", "history", place, "conversation", 0, line, sum(where.values()), 0.0, "", None)]

@@ -15,7 +15,10 @@ from frugal_plugins.tokens import count_messages, encoding_name
 
 _MOST_COUNTS: Final = 50_000
 _EMPTY_BODY_TOKENS: Final = 3
-_TOLD_APART: Final = frozenset({"role", "content", "cache_control"})
+MARKS: Final = ("cache_control", "prompt_cache_breakpoint")
+"""The keys that mark where a prompt may be cached: Anthropic's and OpenAI's."""
+
+_TOLD_APART: Final = frozenset({"role", "content", *MARKS})
 _counts: dict[bytes, int] = {}
 
 
@@ -40,35 +43,35 @@ def chained(digests: Sequence[bytes]) -> str:
     return blake2b(b"".join(digests), digest_size=16).hexdigest()
 
 
-def without_marks(value: Any) -> Any:
-    """The same message, block or tool without `cache_control`. Returned as it is where there is none."""
+def without_marks(value: Any, names: Sequence[str] = MARKS) -> Any:
+    """The same message, block or tool without cache marks, or without those of one name. Returned as it is where there are none."""
     if isinstance(value, str) or value is None:
         return value
     if isinstance(value, (dict, Mapping)):
-        changed = {name: without_marks(part) for name, part in value.items() if name != "cache_control"}
+        changed = {name: without_marks(part, names) for name, part in value.items() if name not in names}
         same = len(changed) == len(value) and all(changed[name] is part for name, part in value.items())
         return value if same else changed
     if isinstance(value, (list, tuple)):
-        parts = [without_marks(part) for part in value]
+        parts = [without_marks(part, names) for part in value]
         return value if all(new is old for new, old in zip(parts, value, strict=True)) else parts
     return value
 
 
-def has_marks(value: Any) -> bool:
-    """Whether `cache_control` is set anywhere inside."""
+def has_marks(value: Any, names: Sequence[str] = MARKS) -> bool:
+    """Whether a cache mark is set anywhere inside."""
     if isinstance(value, Mapping):
-        return value.get("cache_control") is not None or any(
-            has_marks(part) for part in value.values() if isinstance(part, (list, Mapping))
-        )
-    return isinstance(value, (list, tuple)) and any(has_marks(part) for part in value)
+        if any(value.get(name) is not None for name in names):
+            return True
+        return any(has_marks(part, names) for part in value.values() if isinstance(part, (list, Mapping)))
+    return isinstance(value, (list, tuple)) and any(has_marks(part, names) for part in value)
 
 
-def is_marked(message: Message) -> bool:
-    """Whether a message or one of its blocks carries `cache_control`."""
+def is_marked(message: Message, names: Sequence[str] = MARKS) -> bool:
+    """Whether a message or one of its blocks carries a cache mark."""
     content = message.get("content")
-    if message.get("cache_control") is not None:
+    if any(message.get(name) is not None for name in names):
         return True
-    return isinstance(content, (list, tuple)) and any(map(has_marks, content))
+    return isinstance(content, (list, tuple)) and any(has_marks(block, names) for block in content)
 
 
 def tokens_of(message: Message, model: str, known: bytes | None = None) -> int:

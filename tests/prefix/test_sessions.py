@@ -4,19 +4,28 @@ from __future__ import annotations
 
 import multiprocessing
 import stat
+from itertools import count
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from frugal_plugins.errors import FrugalError
+from frugal_plugins.prefix.postgres import PostgresSessions, is_postgres
 from frugal_plugins.prefix.sessions import MemorySessions, Session, SessionFile, SessionStore, session_key
+from frugal_plugins.recipe.recipe import Recipe
 from frugal_plugins.request import Request
 
+NAMES = count()
 
-@pytest.fixture(params=["memory", "file"])
+
+@pytest.fixture(params=["memory", "file", "postgres"])
 def store(request: pytest.FixtureRequest, tmp_path: Path) -> SessionStore:
-    return MemorySessions() if request.param == "memory" else SessionFile(tmp_path / "sessions.sqlite")
+    if request.param == "memory":
+        return MemorySessions()
+    if request.param == "file":
+        return SessionFile(tmp_path / "sessions.sqlite")
+    return PostgresSessions(request.getfixturevalue("postgres"), table=f"sessions_{next(NAMES)}")
 
 
 def a_session(text: str = "x", version: int = 0, until: float = 100.0, owner: str = "o") -> Session:
@@ -67,7 +76,7 @@ def test_a_file_is_private_and_a_foreign_one_is_refused_and_left_as_it_is(tmp_pa
 
 
 def _count(path: str, times: int, done: Any) -> None:
-    store = SessionFile(path)
+    store = PostgresSessions(path, table="sessions_counted") if is_postgres(path) else SessionFile(path)
     kept = 0
     while kept < times:
         found = store.get("k", 1.0) or Session("k", {"n": 0})
@@ -75,9 +84,9 @@ def _count(path: str, times: int, done: Any) -> None:
     done.put(kept)
 
 
-def test_two_processes_on_one_session_lose_nothing(tmp_path: Path) -> None:
-    path = str(tmp_path / "s.sqlite")
-    SessionFile(path)
+@pytest.mark.parametrize("kind", ["file", "postgres"])
+def test_two_processes_on_one_session_lose_nothing(kind: str, tmp_path: Path, request: pytest.FixtureRequest) -> None:
+    path = request.getfixturevalue("postgres") if kind == "postgres" else str(tmp_path / "s.sqlite")
     context = multiprocessing.get_context("spawn")
     done = context.Queue()
     workers = [context.Process(target=_count, args=(path, 20, done)) for _ in range(2)]
@@ -85,9 +94,32 @@ def test_two_processes_on_one_session_lose_nothing(tmp_path: Path) -> None:
         worker.start()
     for worker in workers:
         worker.join(60)
-    found = SessionFile(path).get("k", 1.0)
+    found = (PostgresSessions(path, table="sessions_counted") if kind == "postgres" else SessionFile(path)).get("k", 1.0)
     assert found is not None
     assert found.data["n"] == 40
+
+
+def test_a_server_that_is_gone_sends_conversations_whole_and_comes_back(postgres: str) -> None:
+    store = PostgresSessions("host=/nowhere dbname=postgres", table="sessions_gone")
+    assert not store.put(a_session())
+    assert store.get("k", 1.0) is None
+    assert store.forget() == 0
+    assert store.unavailable == 4
+    store._dsn, store._closed_until = postgres, 0.0
+    assert store.put(a_session())
+    assert store.get("k", 1.0) is not None
+
+
+def test_a_table_name_is_never_a_way_in() -> None:
+    with pytest.raises(FrugalError, match="table name"):
+        PostgresSessions("dbname=x", table="a; DROP TABLE b")
+
+
+def test_a_recipe_may_name_a_server(postgres: str) -> None:
+    said = {"recipe": "r", "tiers": {"only": {"models": ["openai/gpt-4o"]}}, "history": {"path": postgres}, "ledger": "off"}
+    (history,) = (step for step, _ in Recipe.load(said).steps if step.name == "history")
+    assert isinstance(history.store, PostgresSessions)  # type: ignore[attr-defined]
+    assert history.store.put(a_session())  # type: ignore[attr-defined]
 
 
 def messages(*texts: str) -> tuple[dict[str, str], ...]:

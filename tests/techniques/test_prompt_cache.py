@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from frugal_plugins.prices import PriceBook, own_rates
 from frugal_plugins.request import Request
 from frugal_plugins.techniques.prompt_cache import PromptCache
 from frugal_plugins.text.turns import has_marks
@@ -231,3 +232,96 @@ def test_odd_shapes_are_served_with_at_most_four_marks(messages: Sequence[Mappin
         body = ({"role": "system", "content": f"It is 10:0{number}.\n{LONG}"}, *messages)
         shown, _ = sent(technique, Request(model, body, params), number * 10.0)
     assert len(marks(shown)) <= 4
+
+
+WRITES_COST = "openai/gpt-5.6"
+PRICES = PriceBook(
+    {
+        WRITES_COST: own_rates(
+            WRITES_COST, {"input_usd": 4, "output_usd": 20, "cache_read_usd": "0.4", "cache_write_usd": 5, "cache_write_1h_usd": 5}, "test"
+        )
+    }
+)
+
+
+def openai_marks(request: Request) -> list[int]:
+    """Messages with OpenAI's breakpoint."""
+    return [place for place, message in enumerate(request.messages) if has_marks(message.get("content"), ["prompt_cache_breakpoint"])]
+
+
+def test_an_openai_model_that_charges_for_writing_is_told_not_to_write_a_one_shot() -> None:
+    shown, actions = sent(PromptCache(PRICES), question(model=WRITES_COST))
+    assert shown.params["prompt_cache_options"] == {"mode": "explicit"}
+    assert openai_marks(shown) == []
+    assert actions == ["placed"]
+
+
+def test_a_shared_front_gets_one_breakpoint_and_the_questions_behind_it_are_not_written() -> None:
+    technique = PromptCache(PRICES)
+    for number in range(6):
+        shown, _ = sent(technique, question(f"Question {number}?", model=WRITES_COST), number * 900.0)
+    assert openai_marks(shown) == [0]
+    assert shown.params["prompt_cache_options"] == {"mode": "explicit"}
+    assert shown.params["prompt_cache_key"]
+    assert shown.messages[0]["content"][0]["text"] == LONG
+
+
+def test_a_conversation_that_goes_on_is_left_to_the_implicit_breakpoint() -> None:
+    technique = PromptCache(PRICES)
+    for turn in range(1, 6):
+        shown, _ = sent(technique, conversation(turn, WRITES_COST), turn * 20.0)
+    assert "prompt_cache_options" not in shown.params
+    assert openai_marks(shown) == [0]
+
+
+@pytest.mark.parametrize("own", [{"prompt_cache_options": {"mode": "implicit"}}, {}])
+def test_a_callers_own_openai_marks_are_kept(own: dict[str, Any]) -> None:
+    block = {"type": "text", "text": LONG, "prompt_cache_breakpoint": {"mode": "explicit"}}
+    system = LONG if own else [block]
+    request = Request(WRITES_COST, ({"role": "system", "content": system}, {"role": "user", "content": "Hi?"}), own)
+    shown, actions = sent(PromptCache(PRICES), request)
+    assert shown is request
+    assert actions == ["left"]
+
+
+@pytest.mark.parametrize("model", [GPT, CLAUDE, "mistral/mistral-large-latest", "gemini/gemini-2.5-pro", "openai/gpt-5"])
+def test_openai_marks_are_taken_out_where_they_are_refused(model: str) -> None:
+    block = {"type": "text", "text": "x", "prompt_cache_breakpoint": {"mode": "explicit"}}
+    params = {"prompt_cache_options": {"mode": "explicit"}, "prompt_cache_key": "k"}
+    shown, actions = sent(PromptCache(), Request(model, ({"role": "user", "content": [block]},), params))
+    assert openai_marks(shown) == []
+    assert "prompt_cache_options" not in shown.params
+    assert ("prompt_cache_key" in shown.params) == model.startswith("openai/")
+    assert "stripped" in actions
+
+
+def test_anthropics_marks_are_taken_out_for_openai_and_openais_own_stay() -> None:
+    blocks = [
+        {"type": "text", "text": "x", "cache_control": {"type": "ephemeral"}},
+        {"type": "text", "text": "y", "prompt_cache_breakpoint": {"mode": "explicit"}},
+    ]
+    shown, _ = sent(PromptCache(PRICES), Request(WRITES_COST, ({"role": "user", "content": blocks},)))
+    assert openai_marks(shown) == [0]
+    assert not has_marks(shown.messages[0], ["cache_control"])
+
+
+def test_marks_reach_openai_through_litellm(monkeypatch: pytest.MonkeyPatch) -> None:
+    from frugal_plugins.sandbox import Sandbox
+
+    monkeypatch.setenv("LITELLM_LOCAL_MODEL_COST_MAP", "True")
+    import litellm
+
+    with Sandbox() as sandbox:
+        technique = PromptCache(PRICES)
+        for number in range(4):
+            shown, _ = sent(technique, question(model=WRITES_COST), number * 60.0)
+        litellm.completion(
+            model="openai/gpt-5",
+            messages=[dict(m) for m in shown.messages],
+            api_base=sandbox.openai_base_url,
+            api_key="k",
+            **dict(shown.params),
+        )
+        body = sandbox.requests()[-1].body
+    assert body["prompt_cache_options"] == {"mode": "explicit"}
+    assert body["messages"][0]["content"][0]["prompt_cache_breakpoint"] == {"mode": "explicit"}

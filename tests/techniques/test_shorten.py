@@ -10,9 +10,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from frugal_plugins.prices import PriceBook, own_rates
 from frugal_plugins.request import Request
 from frugal_plugins.techniques.shorten import Shorten
-from tests.support import FakeModel, send
+from tests.support import FakeModel, reply_with, send
 from tests.text.shapes import odd_messages
 
 WORDY = (
@@ -125,3 +126,115 @@ def test_odd_shapes_are_served(messages: Sequence[Mapping[str, Any]], params: Ma
     request = Request("gpt-4o", ({"role": "system", "content": WORDY}, *messages), params)
     shown, _ = sent(request)
     assert len(shown.messages) == len(request.messages)
+
+
+KINDS = ("order", "invoice", "customer", "parcel", "refund", "flight", "hotel", "recipe", "song", "museum", "weather", "currency")
+TOOLS = [
+    {
+        "type": "function",
+        "function": {
+            "name": f"find_{kind}",
+            "description": f"Look a {kind} up by what is known of it and say where the {kind} is.",
+            "parameters": {"type": "object", "properties": {f"{kind}_id": {"type": "string", "description": f"Which {kind} is meant."}}},
+        },
+    }
+    for kind in KINDS
+]
+FLAT = PriceBook({"house/flat": own_rates("house/flat", {"input_usd": 1, "output_usd": 5}, "test")})
+
+
+def named(request: Request) -> list[str]:
+    return [tool["function"]["name"] for tool in request.params["tools"]]
+
+
+def with_tools(*texts: str, model: str = "house/flat", **more: Any) -> Request:
+    messages = tuple({"role": "user" if place % 2 == 0 else "assistant", "content": text} for place, text in enumerate(texts))
+    return Request(model, messages, {"tools": TOOLS, **more})
+
+
+def selecting() -> Shorten:
+    return Shorten(FLAT, tools=False, select_tools=3)
+
+
+def test_tools_that_fit_are_sent_and_the_others_are_named() -> None:
+    shown, actions = sent(with_tools("Where is my parcel and its invoice?"), selecting())
+    assert actions[0] == "selected"
+    assert {"find_parcel", "find_invoice"} <= set(named(shown))
+    assert named(shown)[-1] == "more_tools"
+    assert "find_museum" in shown.params["tools"][-1]["function"]["description"]
+    assert shown.params["tools"][0] in TOOLS
+
+
+def test_a_conversation_keeps_its_tools_and_only_gets_more() -> None:
+    technique = selecting()
+    first, _ = sent(with_tools("Where is my parcel?"), technique)
+    later, _ = sent(with_tools("Where is my parcel?", "In Oslo.", "And what is the weather there?"), technique)
+    assert set(named(first)) <= set(named(later))
+    assert "find_weather" in named(later)
+
+
+def test_a_model_that_wants_another_tool_is_asked_again_with_all_and_then_left_alone() -> None:
+    call = {"id": "c", "type": "function", "function": {"name": "more_tools", "arguments": "{}"}}
+    wants = reply_with(None, tool_calls=[call])
+    model = FakeModel([wants, reply_with("Here it is.")])
+    technique = selecting()
+    reply, ctx = send(with_tools("Where is my parcel?"), model, technique)
+    assert reply.text == "Here it is."
+    assert named(model.calls[1].request) == [f"find_{kind}" for kind in KINDS]
+    assert ctx.attempts[0].replaced_by == "shorten"
+    shown, _ = sent(with_tools("Where is my parcel?"), technique)
+    assert len(named(shown)) == len(TOOLS)
+
+
+def test_tools_the_provider_reads_from_its_cache_are_left_as_they_are() -> None:
+    many = [
+        {**tool, "function": {**tool["function"], "name": f"{tool['function']['name']}_{number}"}} for number in range(4) for tool in TOOLS
+    ]
+    request = Request("openai/gpt-5", ({"role": "user", "content": "Where is my parcel?"},), {"tools": many})
+    shown, actions = sent(request, Shorten(tools=False, select_tools=3))
+    assert shown is request
+    assert actions == ["left"]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"tool_choice": "required"},
+        {"tool_choice": {"type": "function", "function": {"name": "find_song"}}},
+        {"n": 2},
+        {"tools": [*TOOLS, TOOLS[0]]},
+        {"tools": [*TOOLS, "odd"]},
+        {"tools": TOOLS[:3]},
+    ],
+)
+def test_where_a_choice_could_change_the_answer_all_are_sent(change: dict[str, Any]) -> None:
+    request = with_tools("Where is my parcel?", **change)
+    shown, actions = sent(request, selecting())
+    assert shown is request
+    assert actions == []
+
+
+def test_a_used_tool_and_a_providers_own_stay_and_unrelated_words_choose_nothing() -> None:
+    call = {"id": "c", "type": "function", "function": {"name": "find_song", "arguments": "{}"}}
+    messages = ({"role": "user", "content": "My parcel?"}, {"role": "assistant", "content": None, "tool_calls": [call]})
+    request = Request("house/flat", messages, {"tools": [*TOOLS, {"type": "web_search"}]})
+    shown, _ = sent(request, selecting())
+    assert {"type": "web_search"} in shown.params["tools"]
+    assert any(tool.get("function", {}).get("name") == "find_song" for tool in shown.params["tools"])
+    plain = with_tools("Hello!")
+    assert sent(plain, selecting())[0] is plain
+
+
+def test_anthropics_tools_are_chosen_too() -> None:
+    tools = [
+        {"name": tool["function"]["name"], "input_schema": {"type": "object"}, "description": tool["function"]["description"]}
+        for tool in TOOLS
+    ]
+    request = Request("house/flat", ({"role": "user", "content": "Where is my parcel?"},), {"tools": tools}, endpoint="messages")
+    shown, _ = sent(request, selecting())
+    assert shown.params["tools"][-1]["input_schema"] == {"type": "object", "properties": {}}
+    wants = reply_with(None).with_(
+        message={"role": "assistant", "content": [{"type": "tool_use", "id": "t", "name": "more_tools", "input": {}}]}
+    )
+    model = FakeModel([wants, reply_with("Fine.")])
+    assert send(request, model, selecting())[0].text == "Fine."

@@ -57,7 +57,8 @@ def test_a_clock_on_top_is_found_with_what_it_costs() -> None:
     assert family.cached_percent < 5
     assert family.possible_percent > 80
     assert [(found.kind, found.calls) for found in family.breaks] == [("clock", 19)]
-    assert "<clock>" in family.breaks[0].where
+    assert "<clock>" in family.breaks[0].shape
+    assert (family.breaks[0].part, family.breaks[0].offset, family.breaks[0].line) == ("messages[0]", 0, 1)
     assert report.lost_usd_per_month > 0
 
 

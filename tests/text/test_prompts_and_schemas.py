@@ -152,6 +152,23 @@ def test_a_tool_keeps_its_names_rules_and_defaults_and_loses_repetition() -> Non
     assert "The base of" in TOOL["function"]["parameters"]["properties"]["base"]["description"]  # type: ignore[index]
 
 
+@pytest.mark.parametrize(
+    ("said", "left"),
+    [
+        ("Rating of the hotel", "Rating"),
+        ("Currency in which the hotel is paid", "Currency in which hotel is paid"),
+        ("ID of the hotel", "ID of hotel"),
+        ("City where the hotel is located", "City"),
+        ("City of the customer", "City of customer"),
+        ("Rating of the hotel, 1 to 5", "Rating of hotel, 1 to 5"),
+        ("The person for whom the price needs to be calculated", "Person for whom price needs to be calculated"),
+    ],
+)
+def test_only_what_the_tools_own_name_says_goes_from_the_end(said: str, left: str) -> None:
+    tool = {"name": "find_hotel", "input_schema": {"type": "object", "properties": {"x": {"type": "string", "description": said}}}}
+    assert trimmed_tool(tool)["input_schema"]["properties"]["x"]["description"] == left
+
+
 def test_a_tool_with_nothing_to_trim_is_the_same_object() -> None:
     tool = {"name": "f", "input_schema": {"type": "object", "properties": {"n": {"type": "integer"}}}}
     assert trimmed_tool(tool) is tool
