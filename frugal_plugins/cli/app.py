@@ -251,6 +251,26 @@ def feedback(
 
 @app.command()
 @plainly
+def dashboard(
+    ledger: Annotated[str | None, typer.Option("--ledger", metavar="FILE|URL", help="The ledger file, or postgresql://...")] = None,
+    recipe: Annotated[str | None, typer.Option("--recipe", "-r", metavar="RECIPE", help="Lets stored answers be rejected here.")] = None,
+    host: Annotated[str, typer.Option(metavar="ADDRESS", help="Where to listen; beyond this machine a token is needed.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes a free one.")] = 8322,
+    show_text: Annotated[bool, typer.Option("--show-text", help="Also show prompts and answers, of a ledger that keeps them.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Show a ledger in a browser until Ctrl-C: spend and saving, decisions with reasons, stored answers to review.
+
+    Without --ledger: the recipe's ledger, else the one FRUGAL_LEDGER names, else frugal-ledger.sqlite in this folder. On another
+    address than 127.0.0.1 the page asks for the token FRUGAL_DASHBOARD_TOKEN holds, or for one made up and printed in its address.
+    """
+    from frugal_plugins.cli.dashboard_command import Listen, serve_dashboard
+
+    serve_dashboard(ledger, recipe, Listen(host, port), show_text=show_text, as_json=as_json)
+
+
+@app.command()
+@plainly
 def schema(
     output: Annotated[Path | None, typer.Option("--output", "-o", metavar="FILE", help="Write it there instead of printing it.")] = None,
     as_json: AsJson = False,

@@ -143,7 +143,10 @@ class Booked:
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """Which rows: all that are given must fit. `before` is the last row of the page before, as (at_seconds, id)."""
+    """Which rows: all that are given must fit; "" for a team or feature means none.
+
+    `before` is the last row of the page before, as (at_seconds, id). With `since_seconds` a rare kind is not looked for in years of rows.
+    """
 
     task: str | None = None
     model: str | None = None
@@ -155,6 +158,8 @@ class Wanted:
     since_seconds: float | None = None
     until_seconds: float | None = None
     before: tuple[float, str] | None = None
+    since_seconds: float | None = None
+    until_seconds: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

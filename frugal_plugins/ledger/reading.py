@@ -47,8 +47,8 @@ _FITTING: Final[Mapping[str, str]] = {
     "technique": "EXISTS (SELECT 1 FROM decisions d WHERE d.request_id = r.id AND d.technique = :technique)",
     "group": "r.grp = :group",
     "outcome": "r.outcome = :outcome",
-    "team": "r.team = :team",
-    "feature": "r.feature = :feature",
+    "team": "coalesce(r.team, '') = :team",
+    "feature": "coalesce(r.feature, '') = :feature",
     "since_seconds": "r.at_seconds >= :since_seconds",
     "until_seconds": "r.at_seconds < :until_seconds",
 }

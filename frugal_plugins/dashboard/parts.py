@@ -1,0 +1,151 @@
+"""What the pages are put together from. Everything that comes from a ledger or an address is escaped here."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterable, Mapping, Sequence
+from decimal import Decimal
+from html import escape
+from typing import Final
+
+from frugal_plugins.dashboard.asked import SPANS, Asked
+from frugal_plugins.ledger.reader import Booked, Reason
+from frugal_plugins.report.words import money, plain_model, utc
+
+_TABS: Final = (("", "Overview"), ("rows", "Requests"), ("review", "Review"))
+
+
+def page(title: str, asked: Asked, here: str, main: Iterable[str], *, place: str) -> str:
+    """A whole page: landmarks, a way past the menus, and our one style sheet and script."""
+    tabs = "".join(
+        f'<a href="{name or "./"}?span={asked.span}"{_current(name == here)}>{word}</a>'  # the span is one of ours
+        for name, word in _TABS
+    )
+    return "\n".join(
+        [
+            '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">',
+            '<meta name="viewport" content="width=device-width, initial-scale=1">\n<meta name="color-scheme" content="light dark">',
+            f'<title>{escape(title)} - frugal</title>\n<link rel="icon" href="icon.svg">\n<link rel="stylesheet" href="style.css">',
+            '<script src="script.js" defer></script>',
+            '</head>\n<body>\n<a class="skip" href="#content">Skip to the content</a>',
+            f'<header class="top"><nav class="tabs" aria-label="Pages"><span class="brand">frugal</span>{tabs}</nav></header>',
+            f'<main id="content" tabindex="-1">\n<h1>{escape(title)}</h1>',
+            *main,
+            "</main>",
+            f"<footer><p>From {escape(place)}. Times are UTC. Nothing on this page is loaded from elsewhere.</p></footer>",
+            "</body>\n</html>\n",
+        ]
+    )
+
+
+def _current(yes: bool) -> str:
+    return ' aria-current="page"' if yes else ""
+
+
+def spans(asked: Asked, page_name: str) -> str:
+    """The choice of time."""
+    links = []
+    for span, word in SPANS.items():
+        href = escape(Asked(span, asked.without("time").wanted).href(page_name))
+        now = ' aria-current="true"' if span == asked.span and asked.from_seconds is None else ""
+        links.append(f'<a href="{href}"{now}>{word}</a>')
+    return f'<nav class="spans" aria-label="Time">{"".join(links)}</nav>'
+
+
+def figure(name: str, value: str, href: str | None = None, *, kind: str = "", small: str = "") -> str:
+    """One figure; a link to the rows behind it where there are any."""
+    shown = escape(value) if href is None else f'<a href="{escape(href)}">{escape(value)}</a>'
+    more = f'<span class="small">{escape(small)}</span>' if small else ""
+    return f'<div class="{kind}"><dt>{escape(name)}</dt><dd>{shown}{more}</dd></div>'
+
+
+def section(anchor: str, title: str, *inside: str) -> str:
+    """A part of a page with its heading."""
+    return f'<section aria-labelledby="{anchor}-h"><h2 id="{anchor}-h">{escape(title)}</h2>{"".join(inside)}</section>'
+
+
+Cell = str | tuple[str, str]
+"""Text, or text and the address of the rows behind it."""
+
+
+def table(caption: str, columns: Sequence[str], rows: Iterable[Sequence[Cell]], *, words: int = 1, kind: str = "") -> str:
+    """A table that can be scrolled sideways on a phone; the first `words` columns are words, the others figures."""
+    head = "".join(f'<th scope="col"{_number(at >= words)}>{escape(column)}</th>' for at, column in enumerate(columns))
+    body = "".join(
+        "<tr>" + f'<th scope="row">{_cell(first)}</th>'
+        + "".join(f"<td{_number(at >= words)}>{_cell(cell)}</td>" for at, cell in enumerate(rest, start=1)) + "</tr>"
+        for first, *rest in rows
+    )  # fmt: skip
+    if not body:
+        return f'<p class="quiet">{escape(caption)}: nothing in this time.</p>'
+    return (
+        f'<div class="scroll" tabindex="0" role="region" aria-label="{escape(caption)}"><table class="{kind}">'
+        f"<caption>{escape(caption)}</caption><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>"
+    )
+
+
+def _number(yes: bool) -> str:
+    return ' class="number"' if yes else ""
+
+
+def _cell(cell: Cell) -> str:
+    if isinstance(cell, str):
+        return escape(cell)
+    text, href = cell
+    return f'<a href="{escape(href)}">{escape(text)}</a>'
+
+
+def facts(pairs: Iterable[tuple[str, Cell]]) -> str:
+    """Names and values of one thing."""
+    return f'<dl class="facts">{"".join(f"<div><dt>{escape(name)}</dt><dd>{_cell(value)}</dd></div>" for name, value in pairs)}</dl>'
+
+
+def moment(at_seconds: float) -> str:
+    """A time a screen reader and a script can read too."""
+    exact = dt.datetime.fromtimestamp(at_seconds, tz=dt.UTC)
+    return f'<time datetime="{exact.isoformat(timespec="seconds")}">{exact:%Y-%m-%d %H:%M:%S}</time>'
+
+
+def path_of(row: Booked) -> str:
+    """From which model to which, in words."""
+    before, after = plain_model(row.asked_model), plain_model(row.model)
+    if row.outcome == "hit":
+        return f"{before} → stored answer"
+    return f"{before} → {after}" if after and after != before else before
+
+
+def said(reasons: Iterable[Reason]) -> str:
+    """Why, one line for each decision."""
+    lines = "".join(
+        f"<li><b>{escape(one.technique)}</b> {'would: ' if one.shadow else ''}{escape(one.action)}: {escape(one.why)}</li>"
+        for one in reasons
+    )
+    return f'<ul class="why">{lines}</ul>' if lines else '<p class="quiet">nothing was decided</p>'
+
+
+def card(row: Booked, asked: Asked) -> str:
+    """One request in a list: when, what, where it went, what that saved, and why."""
+    failed = ' <span class="bad">failed</span>' if row.outcome == "error" else ""
+    saved = "" if row.saved_usd is None else f"saved {money(row.saved_usd)} ({escape(row.basis)})"
+    href = escape(asked.href("request", id=row.id))
+    return (
+        f'<li class="card"><div class="line"><a href="{href}">{moment(row.at_seconds)}</a><span>{escape(row.task)}{failed}</span>'
+        f'<span>{escape(path_of(row))}</span><span class="cost">{money(row.actual_usd)}</span>'
+        f'<span class="saved">{saved}</span></div>{said(row.reasons)}</li>'
+    )
+
+
+def cards(rows: Iterable[Booked], asked: Asked, *, anchor: str, label: str) -> str:
+    """Requests, newest first."""
+    inside = "".join(card(row, asked) for row in rows)
+    return f'<ol class="cards" id="{anchor}" aria-label="{escape(label)}">{inside}</ol>'
+
+
+def amounts(found: Mapping[str, Decimal]) -> list[tuple[str, str]]:
+    """Dollars by name, the largest first."""
+    return [(name, money(usd)) for name, usd in sorted(found.items(), key=lambda one: -abs(one[1]))]
+
+
+def hour(at_seconds: float) -> str:
+    """A whole hour as `2026-11-01 09:00`."""
+    return utc(at_seconds)

@@ -1,0 +1,152 @@
+"""The pages say what the ledger says, lead from every figure to its rows, and show nobody's text unless told to."""
+
+from __future__ import annotations
+
+import re
+import time
+from html import unescape
+
+import pytest
+from starlette.testclient import TestClient
+
+from frugal_plugins.dashboard import dashboard_app
+from frugal_plugins.ledger.reader import Period
+from frugal_plugins.ledger.reading import open_reader
+from frugal_plugins.report.words import money
+from tests.dashboard.conftest import NASTY, Serve
+from tests.report.conftest import Shop
+
+LINK = re.compile(r'<a [^>]*href="([^"]+)"')
+
+
+def links(html: str) -> list[str]:
+    return [unescape(found) for found in LINK.findall(html) if not found.startswith("#")]
+
+
+def test_the_first_page_says_what_the_ledger_says(shop: Shop, serve: Serve) -> None:
+    page = serve().get("/").text
+    with open_reader(shop.path) as reader:
+        total = reader.total(Period())
+    assert total.requests == 5
+    assert total.hits == 2
+    for usd in (total.spent_usd, total.baseline_usd, total.measured_usd, total.estimated_usd):
+        assert f">{money(usd)}</a>" in page
+    assert total.measured_usd
+    assert total.estimated_usd
+    assert money(total.saved_usd) not in page.split("Just decided")[0]
+
+
+def test_every_figure_leads_to_rows_that_are_there(serve: Serve) -> None:
+    browser = serve()
+    found = links(browser.get("/").text)
+    assert len(found) > 25
+    for href in found:
+        assert browser.get(f"/{href}").status_code == 200, href
+
+
+def test_the_rows_behind_a_figure_are_those_it_counts(serve: Serve) -> None:
+    browser = serve()
+    page = browser.get("/").text
+    for word, count in (("stored answers", 2), ("requests", 5)):
+        href, figure = re.findall(rf'<dt>{word}</dt><dd><a href="([^"]+)">([^<]+)</a>', page)[0]
+        assert int(figure) == count
+        rows = browser.get(f"/{unescape(href)}").text
+        assert rows.count('class="card"') == count
+
+
+def test_a_filter_narrows_and_adds_up(serve: Serve) -> None:
+    page = serve().get("/rows?task=yes_no").text
+    assert page.count('class="card"') == 2
+    assert "2 requests" in page
+    assert '<option value="yes_no" selected>' in page
+    assert "No such request" in serve().get("/rows?task=nothing").text
+
+
+def test_the_reasons_of_one_request_and_its_calls(serve: Serve) -> None:
+    browser = serve()
+    href = next(href for href in links(browser.get("/rows?task=yes_no").text) if href.startswith("request"))
+    page = browser.get(f"/{href}").text
+    assert "<b>route</b>" in page
+    assert "openai/small" in page
+    assert "hashed" not in page
+    assert browser.get("/request?id=nobody").status_code == 404
+
+
+def test_no_prompt_is_shown_unless_told_to_and_then_it_cannot_run(serve: Serve) -> None:
+    def everything(browser: TestClient) -> str:
+        first = browser.get("/rows?task=document").text
+        details = [browser.get(f"/{href}").text for href in links(first) if href.startswith("request")]
+        return first + "".join(details) + browser.get("/review").text
+
+    silent = everything(serve())
+    assert "contract" not in silent
+    shown = everything(serve(show_text=True))
+    assert "contract" in shown
+    assert NASTY not in shown
+
+
+def test_names_from_the_ledger_and_the_address_are_escaped(shop: Shop, serve: Serve) -> None:
+    shop.ask("Is it?", task="<i>odd</i>")
+    browser = serve()
+    for page in (browser.get("/"), browser.get("/rows", params={"task": "<i>odd</i>"}), browser.get("/rows", params={"team": '"><i>'})):
+        assert "<i>" not in page.text
+    assert "&lt;i&gt;odd" in browser.get("/").text
+
+
+@pytest.mark.parametrize("address", ["/?span=yesterday", "/rows?from=soon", "/rows?from=nan", "/rows?at=1e300&after=x"])
+def test_an_address_we_never_wrote_is_refused_in_words(serve: Serve, address: str) -> None:
+    answer = serve().get(address)
+    assert answer.status_code == 400
+    assert "is not" in answer.text
+
+
+def test_older_requests_follow_without_gap_or_repeat(shop: Shop, serve: Serve) -> None:
+    for number in range(60):
+        shop.now += 1
+        shop.ask(f"Is {number} even?", task="yes_no")
+    browser = serve()
+    first = browser.get("/rows").text
+    older = next(href for href in links(first) if "after=" in href)
+    second = browser.get(f"/{older}").text
+    names = [re.findall(r"request\?[^\"]*id=([^\"&]+)", page) for page in (first, second)]
+    assert len(names[0]) == 50
+    assert len(names[1]) == 15
+    assert len({*names[0], *names[1]}) == 65
+
+
+def test_a_day_without_requests_says_when_the_last_one_was(shop: Shop, serve: Serve) -> None:
+    shop.ask("Is it?", task="yes_no")
+    browser = serve()
+    assert "No requests in this time" not in browser.get("/").text
+    empty = Shop(shop.path.with_name("old.sqlite"))
+    empty.ask("Is it?", task="yes_no")
+    assert empty.recipe.ledger is not None
+    empty.recipe.ledger.flush()
+    page = TestClient(dashboard_app(empty.path), base_url="http://127.0.0.1").get("/").text
+    assert "No requests in this time" in page
+    assert "2025-06-15" in page
+    empty.recipe.close()
+
+
+def test_the_figures_as_json_keep_measured_and_estimated_apart(serve: Serve) -> None:
+    found = serve().get("/figures.json").json()
+    total = found["total"]
+    assert total["requests"] == 5
+    assert total["saved_measured_usd"] + total["saved_estimated_usd"] == pytest.approx(total["baseline_usd"] - total["actual_usd"])
+    assert found["by_technique"]["cache"]["saved_estimated_usd"] > 0
+    assert sum(one["requests"] for one in found["by_task"].values()) == 5
+
+
+def test_a_ledger_that_is_gone_is_said_plainly(shop: Shop, serve: Serve) -> None:
+    browser = serve()
+    shop.recipe.close()
+    shop.path.rename(shop.path.with_suffix(".gone"))
+    answer = browser.get("/")
+    assert answer.status_code == 503
+    assert "there is no ledger" in answer.text
+
+
+def test_an_hour_of_the_plot_shows_its_own_rows(serve: Serve) -> None:
+    hour = int(time.time() // 86_400 * 86_400)
+    assert serve().get(f"/rows?from={hour}&to={hour + 3600}").text.count('class="card"') == 5
+    assert serve().get(f"/rows?from={hour + 3600}&to={hour + 7200}").text.count('class="card"') == 0
