@@ -91,7 +91,7 @@ def _bound(listen: Listen) -> socket.socket:
         return socket.create_server((listen.host, listen.port), family=socket.AF_INET6 if ":" in listen.host else socket.AF_INET)
     except OSError as error:
         raise InputError(
-            f"{listen.host} port {listen.port} cannot be opened ({error.strerror or error}); choose another with --port, or 0 for a free one"
+            f"{listen.host} port {listen.port} cannot be opened ({error.strerror or error}); choose another --port, or 0 for a free one"
         ) from error
 
 
