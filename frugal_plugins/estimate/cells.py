@@ -119,9 +119,9 @@ def spread_tasks(db: DuckDBPyConnection) -> None:
         CREATE TABLE usual AS SELECT prefix, task FROM (
           SELECT prefix, task, count(*) AS n, sum(count(*)) OVER (PARTITION BY prefix) AS all_n
           FROM logs WHERE task_source IN ('rules', 'unknown') AND prefix IS NOT NULL GROUP BY prefix, task) WHERE n >= 0.9 * all_n;
-        UPDATE logs SET task = usual.task, task_source = CASE WHEN usual.task = 'unknown' THEN 'unknown' ELSE 'rules' END
-          FROM usual WHERE logs.task_source = 'unread' AND logs.prefix = usual.prefix;
-        UPDATE logs SET task = 'unknown', task_source = 'unknown' WHERE task_source = 'unread';
+        UPDATE lines SET task = usual.task, task_source = CASE WHEN usual.task = 'unknown' THEN 'unknown' ELSE 'rules' END
+          FROM usual WHERE lines.task_source = 'unread' AND lines.prefix = usual.prefix;
+        UPDATE lines SET task = 'unknown', task_source = 'unknown' WHERE task_source = 'unread';
         """
     )
 
@@ -159,13 +159,15 @@ def _insert(db: DuckDBPyConnection, table: str, rows: Sequence[tuple[Any, ...]])
 
 def _query(plan: Plan, seen: Visible) -> str:
     steps = [f"base AS (SELECT *, {_block()} AS block FROM priced WHERE rates IS NOT NULL AND NOT stored_answer)", *_repeats(plan, seen)]
-    steps += [*_warmth(seen), *_growth(seen), *_choices(plan), _potentials(plan)]
+    steps += [*_warmth(seen), *_growth(seen), *_choices(plan), _potentials(plan, seen)]
     dimensions = "block, rates, model, lane, task, source, target, repeat, can_wait"
     sums = {
         "requests": "requests", "fresh": "fresh_tokens", "read": "cache_read_tokens", "write": "cache_write_5m_tokens",
         "write_1h": "cache_write_1h_tokens", "out": "output_tokens", "reasoning": "reasoning_tokens",
     }  # fmt: skip
     added = ", ".join(f"sum({sums.get(name, name)}) AS {name}" for name in _SUMS)
+    # Each step is used once, so that only the columns somebody asks for travel through the sorting.
+    steps = [step.replace(" AS (", " AS NOT MATERIALIZED (", 1) for step in steps]
     return f"WITH {', '.join(steps)} SELECT {dimensions}, {added} FROM potentials GROUP BY {dimensions} ORDER BY {dimensions}"
 
 
@@ -203,18 +205,19 @@ def _repeats(plan: Plan, seen: Visible) -> list[str]:
 
 def _warmth(seen: Visible) -> list[str]:
     """What an earlier request within five minutes left warm: its system prompt, or in a conversation all it had read."""
-    if not (seen.prefixes or seen.sessions):
-        return ["warmed AS (SELECT *, 0 AS held_tokens, 0 AS opened_tokens FROM repeated)"]
-    by_prefix, by_session = "(PARTITION BY tenant, model, prefix ORDER BY at_seconds)", "(PARTITION BY session, model ORDER BY at_seconds)"
     long = f"prefix IS NOT NULL AND prefix_tokens >= {PREFIX_TOKENS}"
-    shared = f"CASE WHEN {long} AND at_seconds - lag(at_seconds) OVER {by_prefix} <= {WARM_SECONDS} THEN prefix_tokens ELSE 0 END"
-    grown = (
-        f"CASE WHEN session IS NOT NULL AND at_seconds - lag(at_seconds) OVER {by_session} <= {WARM_SECONDS} "
-        f"AND lag(input_tokens) OVER {by_session} BETWEEN {PREFIX_TOKENS} AND input_tokens "
-        f"THEN lag(input_tokens) OVER {by_session} ELSE 0 END"
-    )
-    follows = f"CASE WHEN {long} AND lead(at_seconds) OVER {by_prefix} - at_seconds <= {WARM_SECONDS} THEN prefix_tokens ELSE 0 END"
-    return [f"warmed AS (SELECT *, greatest({shared}, {grown}) AS held_tokens, {follows} AS opened_tokens FROM repeated)"]
+    by_prefix, by_session = "(PARTITION BY tenant, model, prefix ORDER BY at_seconds)", "(PARTITION BY session, model ORDER BY at_seconds)"
+    shared, opened, grown = "0", "0", "0"
+    if seen.prefixes:
+        shared = f"CASE WHEN {long} AND at_seconds - lag(at_seconds) OVER {by_prefix} <= {WARM_SECONDS} THEN prefix_tokens ELSE 0 END"
+        opened = f"CASE WHEN {long} AND lead(at_seconds) OVER {by_prefix} - at_seconds <= {WARM_SECONDS} THEN prefix_tokens ELSE 0 END"
+    if seen.sessions:
+        grown = (
+            f"CASE WHEN session IS NOT NULL AND at_seconds - lag(at_seconds) OVER {by_session} <= {WARM_SECONDS} "
+            f"AND lag(input_tokens) OVER {by_session} BETWEEN {PREFIX_TOKENS} AND input_tokens "
+            f"THEN lag(input_tokens) OVER {by_session} ELSE 0 END"
+        )
+    return [f"warmed AS (SELECT *, greatest({shared}, {grown}) AS held_tokens, {opened} AS opened_tokens FROM repeated)"]
 
 
 def _growth(seen: Visible) -> list[str]:
@@ -233,8 +236,8 @@ def _choices(plan: Plan) -> list[str]:
     shape = f"g.task_source = '' AND g.requests > 0 AND g.output_tokens <= {SHORT_ANSWER_TOKENS} * g.requests"
     known = "g.task_source IN ('declared', 'rules')"
     return [
-        f"""held AS (SELECT g.session, max(r.tier) AS tier FROM grown g JOIN routes r USING (model, task, needs)
-          WHERE g.session IS NOT NULL AND {str(plan.sticky).lower()} GROUP BY g.session HAVING count(DISTINCT r.tier) > 1)""",
+        f"""held AS (SELECT g.session, max(r.tier) AS tier FROM base g JOIN routes r USING (model, task, needs)
+          WHERE g.session IS NOT NULL AND {str(plan.sticky).lower()} GROUP BY g.session HAVING min(r.tier) < max(r.tier))""",
         f"""chosen AS (SELECT g.*, b.budget,
           CASE WHEN {known} THEN g.task_source WHEN {shape} THEN 'shape' ELSE '' END AS source,
           CASE WHEN r.target = '' OR r.tier < h.tier OR NOT ({known} OR {shape}) THEN '' ELSE r.target END AS target,
@@ -244,7 +247,7 @@ def _choices(plan: Plan) -> list[str]:
     ]
 
 
-def _potentials(plan: Plan) -> str:
+def _potentials(plan: Plan, seen: Visible) -> str:
     factor = plan.retry_factor
     said = "greatest(0, output_tokens - CASE WHEN thinking = 0 THEN reasoning_tokens ELSE 0 END)"
     large = f"(greatest(budget * {factor}, {SMALLEST_LARGER_TOKENS}) + thinking)"
@@ -254,7 +257,7 @@ def _potentials(plan: Plan) -> str:
     short = "input_tokens * 0.25 <= 2 * budget"
     expected = f"{said} * CASE WHEN target <> '' THEN {ROOM} ELSE 1 END"
     tight = f"{free.format('budget')} AND task <> 'yes_no' AND {factor} > 1 AND {short} AND {expected} > budget + thinking"
-    first = f"({tight}) AND row_number() OVER (PARTITION BY task, {tight} ORDER BY at_seconds) = 1"
+    first = f"({tight}) AND row_number() OVER (PARTITION BY task, {tight} ORDER BY at_seconds) = 1" if seen.tasks else "false"
     cut = f"greatest(0, earlier_tokens * (1 - {KEPT_TURNS}.0 / (turn - 1)) - {SUMMARY_TOKENS})"
     cut = f"CASE WHEN turn > {EVERY_TURNS} THEN least({cut}, fresh_tokens + cache_read_tokens) ELSE 0 END"
     missing = "least(fresh_tokens, greatest(0, held_tokens - cache_read_tokens))"

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from frugal_plugins.estimate.chats import priced_name
 from frugal_plugins.estimate.reading import NAMED_PROBLEMS, Tally
-from frugal_plugins.estimate.row import COLUMNS, FIRST_SECONDS, MOST_TOKENS_A_REQUEST, word
+from frugal_plugins.estimate.row import FIRST_SECONDS, MOST_TOKENS_A_REQUEST, TYPES, word
 from frugal_plugins.estimate.row import Unusable as Unusable_
 from frugal_plugins.estimate.sources import Source, records
 from frugal_plugins.estimate.traces import LiteLLMSpend
@@ -18,6 +18,10 @@ _LOOKED_AT: Final = 200
 _WANTED: Final = (
     "model", "custom_llm_provider", "prompt_tokens", "completion_tokens", "startTime", "endTime", "metadata", "cache_hit", "cache_key",
     "call_type", "request_tags", "team_id", "end_user", "session_id", "status",
+)  # fmt: skip
+_KEPT: Final = (
+    "at_seconds", "model", "lane", "input_tokens", "cache_read_tokens", "cache_write_1h_tokens", "output_tokens", "reasoning_tokens",
+    "tenant", "session", "can_wait", "stored_answer",
 )  # fmt: skip
 _PATHS: Final = {
     "asked": "$.usage_object.prompt_tokens",
@@ -48,21 +52,34 @@ def suits(source: Source) -> bool:
     return True
 
 
-def load_spend_logs(source: Source, db: DuckDBPyConnection) -> Tally:
-    """Insert a file's rows into `logs` and tally them."""
+def load_spend_logs(source: Source, db: DuckDBPyConnection, number: int) -> tuple[Tally, str]:
+    """Read a file into a table of its own, only as wide as such a file is; returns its tally and the query that makes rows of it."""
     db.execute(f"CREATE OR REPLACE TEMP VIEW file AS SELECT {_columns(source)} FROM {_reader(source)}")
     db.execute(f"CREATE OR REPLACE TEMP VIEW usage AS {_usage()}")
-    db.execute("DROP TABLE IF EXISTS judged")
-    db.execute(f"CREATE TABLE judged AS {_judged()}")
-    db.execute("CREATE OR REPLACE TEMP TABLE named (file_model VARCHAR, provider VARCHAR, model VARCHAR)")
-    for model, provider in db.execute("SELECT DISTINCT file_model, provider FROM judged WHERE why IS NULL").fetchall():
+    table, names = f"spend_{number}", f"names_{number}"
+    db.execute(f"CREATE TABLE {table} AS {_judged()}")
+    db.execute(f"CREATE TABLE {names} (file_model VARCHAR, provider VARCHAR, model VARCHAR)")
+    for model, provider in db.execute(f"SELECT DISTINCT file_model, provider FROM {table} WHERE why IS NULL").fetchall():
         name = priced_name(f"{provider}/{model}" if provider and "/" not in model else model, model)
-        db.execute("INSERT INTO named VALUES (?, ?, ?)", [model, provider, word(name)])
-    names = ", ".join(COLUMNS)
-    db.execute(f"INSERT INTO logs ({names}) SELECT {names} FROM judged JOIN named USING (file_model, provider) WHERE why IS NULL")
-    tally = _tally(source, db)
-    db.execute("DROP TABLE judged")
-    return tally
+        db.execute(f"INSERT INTO {names} VALUES (?, ?, ?)", [model, provider, word(name)])
+    return _tally(source, db, table), f"SELECT {_as_rows()} FROM {table} JOIN {names} USING (file_model, provider) WHERE why IS NULL"
+
+
+def _as_rows() -> str:
+    """The columns of `logs`, those such a file does not have as constants."""
+    same = {name: name for name in _KEPT}
+    made = {
+        "requests": "1",
+        "fresh_tokens": "greatest(0, input_tokens - cache_read_tokens - greatest(written_tokens, cache_write_1h_tokens))",
+        "cache_write_5m_tokens": "greatest(0, written_tokens - cache_write_1h_tokens)",
+        "size_tokens": "input_tokens",
+        "exact": "key",
+        "canonical": "key",
+        "near": "key",
+        **dict.fromkeys(("task", "task_source", "needs"), "''"),
+        **dict.fromkeys(("prefix", "bounded_tokens"), "NULL"),
+    }
+    return ", ".join(f"CAST({(same | made).get(name, '0')} AS {kind}) AS {name}" for name, kind in TYPES.items())
 
 
 def _reader(source: Source) -> str:
@@ -109,7 +126,7 @@ def _or(first: str, second: str) -> str:
 
 
 def _judged() -> str:
-    """Rows of `logs`, each with the reason why it cannot be used, or NULL."""
+    """What such a file says of each call, with the reason why it cannot be used, or NULL."""
     read = _or(_count("u_cached"), _count("u_cached_flat"))
     write = _or(_count("u_written"), _count("u_written_inside"))
     counts = f"""SELECT *, {_or(_count("prompt_tokens"), _count("u_asked"))} AS n_in,
@@ -125,30 +142,26 @@ def _judged() -> str:
       CASE WHEN contains(coalesce(call_type, ''), 'batch') THEN 'batch'
         WHEN lower(u_tier) IN ('batch', 'flex', 'priority') THEN lower(u_tier)
         ELSE 'standard' END AS lane,
-      1 AS requests, n_in AS input_tokens, greatest(0, n_in - n_read - greatest(n_write, n_hour)) AS fresh_tokens,
-      n_read AS cache_read_tokens,
-      greatest(0, n_write - n_hour) AS cache_write_5m_tokens, n_hour AS cache_write_1h_tokens, n_out AS output_tokens,
-      least(greatest(0, coalesce(n_thought, 0)), n_out) AS reasoning_tokens, n_in AS size_tokens, '' AS task, '' AS task_source,
-      {_hash(owner)} AS tenant, {_hash("nullif(session_id, '')")} AS session, key AS exact, key AS canonical, key AS near,
-      NULL::BIGINT AS prefix, 0 AS prefix_tokens, 0 AS history_tokens, 0 AS turns, '' AS needs,
-      CASE WHEN {waits} THEN 2 ELSE 0 END AS can_wait,
-      NULL::BIGINT AS bounded_tokens, coalesce(cache_hit, '') IN ('True', 'true', 'TRUE', '1', 't') AS stored_answer,
+      n_in AS input_tokens, n_read AS cache_read_tokens, n_write AS written_tokens, n_hour AS cache_write_1h_tokens,
+      n_out AS output_tokens, least(greatest(0, coalesce(n_thought, 0)), n_out) AS reasoning_tokens,
+      {_hash(owner)} AS tenant, {_hash("nullif(session_id, '')")} AS session,
+      CASE WHEN length(cache_key) >= 32 THEN {_hash("cache_key")} END AS key,
+      CASE WHEN {waits} THEN 2 ELSE 0 END AS can_wait, coalesce(cache_hit, '') IN ('True', 'true', 'TRUE', '1', 't') AS stored_answer,
       CASE WHEN status = 'failure' THEN 'failed' WHEN coalesce(model, '') = '' THEN 'no model' WHEN {missing} THEN 'no numbers'
         WHEN {least} < 0 THEN 'negative' WHEN {most} > {MOST_TOKENS_A_REQUEST} THEN 'absurd' END AS why,
       seconds IS NOT NULL AND NOT regexp_matches(coalesce(startTime, 'Z'), '([+-][0-9]{{2}}(:?[0-9]{{2}})?|Z|UTC)$|^[0-9.]+$') AS zoneless,
-      n_read + n_write > n_in AS overcached
-      FROM (SELECT *, CASE WHEN length(cache_key) >= 32 THEN {_hash("cache_key")} END AS key FROM ({counts}))"""
+      n_read + n_write > n_in AS overcached FROM ({counts})"""
 
 
 def _hash(value: str) -> str:
     return f"CASE WHEN {value} IS NOT NULL THEN CAST(hash({value}) >> 1 AS BIGINT) END"
 
 
-def _tally(source: Source, db: DuckDBPyConnection) -> Tally:
+def _tally(source: Source, db: DuckDBPyConnection, table: str) -> Tally:
     tally = Tally()
     tally.rows, tally.left_out, unusable, tally.zoneless, tally.overcached = db.execute(
-        "SELECT count(*) FILTER (why IS NULL), count(*) FILTER (why = 'failed'), count(*) FILTER (why <> 'failed'), "
-        "count(*) FILTER (zoneless AND why IS NULL), count(*) FILTER (overcached AND why IS NULL) FROM judged"
+        f"SELECT count(*) FILTER (why IS NULL), count(*) FILTER (why = 'failed'), count(*) FILTER (why <> 'failed'), "
+        f"count(*) FILTER (zoneless AND why IS NULL), count(*) FILTER (overcached AND why IS NULL) FROM {table}"
     ).fetchall()[0]
     tally.formats[LiteLLMSpend().name] = tally.rows + tally.left_out
     tally.missing[LiteLLMSpend().name] = [list(pair) for pair in LiteLLMSpend().missing]

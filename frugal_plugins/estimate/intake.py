@@ -95,29 +95,33 @@ def database(folder: str | None = None, memory_mb: int = 1_000) -> Iterator[tupl
 
 
 def load(paths: Sequence[Path], db: DuckDBPyConnection, folder: Path) -> Intake:
-    """Read files into the table `logs`. Raises InputError for a file without a single usable record."""
+    """Read files and make `logs` of them. Raises InputError for a file without a single usable record."""
     intake = Intake(files=tuple(map(str, paths)))
     _make_table(db)
+    parts = ["SELECT * FROM lines"]
     for number, path in enumerate(paths):
         source = look_at(path)
         if source.path.stat().st_size >= COLUMNAR_BYTES and suits(source):
-            intake.add(path, [load_spend_logs(source, db)])
+            tally, rows = load_spend_logs(source, db, number)
+            intake.add(path, [tally])
+            parts.append(rows)
             continue
         tallies, written = _read(source, folder, number)
         intake.add(path, tallies)
         _insert(db, written)
+    db.execute(f"CREATE VIEW logs AS {' UNION ALL '.join(parts)}")
     return intake
 
 
 def _make_table(db: DuckDBPyConnection) -> None:
-    db.execute(f"CREATE TABLE logs ({', '.join(f'{name} {kind}' for name, kind in TYPES.items())})")
+    db.execute(f"CREATE TABLE lines ({', '.join(f'{name} {kind}' for name, kind in TYPES.items())})")
 
 
 def _insert(db: DuckDBPyConnection, files: Sequence[Path]) -> None:
     columns = ", ".join(f"'{name}': '{kind}'" for name, kind in TYPES.items())
     listed = ", ".join(f"'{file}'" for file in files)
     db.execute(
-        f"INSERT INTO logs SELECT * FROM read_csv([{listed}], header=false, auto_detect=false, delim='\t', quote='', escape='', "
+        f"INSERT INTO lines SELECT * FROM read_csv([{listed}], header=false, auto_detect=false, delim='\t', quote='', escape='', "
         f"nullstr='\\N', columns={{{columns}}})"
     )
     for file in files:
@@ -125,11 +129,12 @@ def _insert(db: DuckDBPyConnection, files: Sequence[Path]) -> None:
 
 
 def load_rows(rows: Sequence[Row], db: DuckDBPyConnection, folder: Path) -> None:
-    """Rows made by hand (a few numbers, tests) into the table `logs`."""
+    """Rows made by hand (a few numbers, tests) as `logs`."""
     file = folder / "rows.tsv"
     file.write_text("".join(row.line() + "\n" for row in rows), encoding="utf-8")
     _make_table(db)
     _insert(db, [file])
+    db.execute("CREATE VIEW logs AS SELECT * FROM lines")
 
 
 def _read(source: Source, folder: Path, number: int) -> tuple[list[Tally], list[Path]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import sys
 
 from frugal_plugins.errors import FrugalError
 from frugal_plugins.litellm.callback import FrugalCallback
@@ -27,7 +28,16 @@ def from_environment() -> FrugalCallback:
         return FrugalCallback(None)
     if any(step.name == "cache" for step, _ in recipe.steps) and not offer():
         _log.info("litellm.cache is set by the configuration and stays; the recipe's hits are delivered beside it.")
+    _offer_page(recipe)
     return FrugalCallback(recipe)
+
+
+def _offer_page(recipe: Recipe) -> None:
+    """The dashboard, where this process is a proxy."""
+    if "litellm.proxy.proxy_server" in sys.modules:
+        from frugal_plugins.litellm.page import mount_page
+
+        mount_page(recipe)
 
 
 proxy = from_environment()
