@@ -174,6 +174,8 @@ def estimate(
     model: Annotated[list[str] | None, typer.Option(metavar="NAME[=PERCENT]", help="A model and its share; may be repeated.")] = None,
     cached_percent: Annotated[float, typer.Option(min=0, max=100, metavar="PERCENT", help="Input the provider's cache serves.")] = 0.0,
     spill: Annotated[Path | None, typer.Option(metavar="FOLDER", help="Where large logs may spill; else the temporary folder.")] = None,
+    engine: Annotated[str | None, typer.Option(metavar="URL", help="Add up in another database, through Ibis: postgresql://...")] = None,
+    workers: Annotated[str | None, typer.Option(metavar="N|URL", help="Read on N Dask processes, or on a scheduler's: tcp://...")] = None,
     as_json: AsJson = False,
 ) -> None:
     """Say what LLM calls cost today, where that leaks, and what each technique would save, alone and with the others.
@@ -182,9 +184,11 @@ def estimate(
     own ledgers; the format is recognised. Without logs, give a few numbers, or answer questions on a terminal. Nothing is sent anywhere.
     """
     from frugal_plugins.cli.estimate_command import Asked, Files, estimate_spend
+    from frugal_plugins.estimate import Elsewhere
 
     asked = Asked(requests_per_month, input_tokens, output_tokens, tuple(model or ()), cached_percent)
-    estimate_spend(logs or [], recipe, asked, Files(html, write_recipe, spill), as_json=as_json)
+    elsewhere = Elsewhere(None if spill is None else str(spill), engine, workers)
+    estimate_spend(logs or [], recipe, asked, Files(html, write_recipe), elsewhere, as_json=as_json)
 
 
 @app.command()

@@ -13,7 +13,7 @@ from rich.console import Group, RenderableType
 
 from frugal_plugins.cli.screen import line, note, result, write_text
 from frugal_plugins.errors import InputError
-from frugal_plugins.estimate import Estimate, Numbers, estimate_logs, estimate_numbers
+from frugal_plugins.estimate import Elsewhere, Estimate, Numbers, estimate_logs, estimate_numbers
 from frugal_plugins.estimate.figures import estimate_figures
 from frugal_plugins.estimate.recipe_file import check_written, recipe_text
 from frugal_plugins.estimate.text import estimate_text
@@ -44,15 +44,14 @@ class Files:
 
     html: Path | None
     recipe: Path | None
-    spill: Path | None
 
 
-def estimate_spend(logs: Sequence[Path], recipe: str | None, asked: Asked, files: Files, *, as_json: bool) -> None:
+def estimate_spend(logs: Sequence[Path], recipe: str | None, asked: Asked, files: Files, elsewhere: Elsewhere, *, as_json: bool) -> None:
     """Estimate from logs, from numbers, or from answers to questions, and print, or write, what was found."""
     for path in (files.html, files.recipe):
         _can_be_written(path)
     settings = parse(read_recipe(recipe)) if recipe is not None else None
-    found = _found(logs, settings, asked, files.spill)
+    found = _found(logs, settings, asked, elsewhere)
     if not found.spend.by_model and not found.spend.stored_answers:
         models = ", ".join(found.spend.unpriced)
         raise InputError(
@@ -63,11 +62,11 @@ def estimate_spend(logs: Sequence[Path], recipe: str | None, asked: Asked, files
     result(figures, lambda: _text(found, files), as_json=as_json)
 
 
-def _found(logs: Sequence[Path], settings: RecipeSettings | None, asked: Asked, spill: Path | None) -> Estimate:
+def _found(logs: Sequence[Path], settings: RecipeSettings | None, asked: Asked, elsewhere: Elsewhere) -> Estimate:
     if logs and asked.anything:
         raise InputError("give log files or numbers, not both; remove one of them")
     if logs:
-        return estimate_logs(logs, recipe=settings, folder=None if spill is None else str(spill))
+        return estimate_logs(logs, recipe=settings, elsewhere=elsewhere)
     if not asked.anything and not on_a_terminal():
         raise InputError("nothing to estimate; name log files, or give --requests-per-month, --input-tokens, --output-tokens and --model")
     return estimate_numbers(_numbers(asked), recipe=settings)

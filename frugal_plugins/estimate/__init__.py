@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from frugal_plugins.estimate.estimate import Estimate, Numbers, estimate_logs, estimate_numbers
+from frugal_plugins.estimate.estimate import Elsewhere, Estimate, Numbers, estimate_logs, estimate_numbers
 
-__all__ = ["Estimate", "Numbers", "estimate_logs", "estimate_numbers"]
+__all__ = ["Elsewhere", "Estimate", "Numbers", "estimate_logs", "estimate_numbers"]

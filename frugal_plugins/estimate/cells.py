@@ -7,6 +7,7 @@ from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any, Final
 
 from frugal_plugins.estimate.plan import Plan
+from frugal_plugins.estimate.row import COLUMNS
 from frugal_plugins.models import always_thinks
 from frugal_plugins.prices import provider_of
 
@@ -128,13 +129,13 @@ def spread_tasks(db: DuckDBPyConnection) -> None:
 
 def _plain(row: Sequence[Any]) -> Iterator[Any]:
     for name, value in zip(Cell.__dataclass_fields__, row, strict=True):
-        yield float(value or 0) if name in _SUMS and name not in _COUNTS else value
+        yield value if name not in _SUMS else int(value) if name in _COUNTS else float(value or 0)
 
 
 def _routes(db: DuckDBPyConnection, plan: Plan) -> None:
     """Ask `route` once for every mix of model, task and needs."""
     mixes = db.execute("SELECT DISTINCT model, task, needs FROM logs WHERE NOT stored_answer").fetchall()
-    db.execute("CREATE TABLE routes (model VARCHAR, task VARCHAR, needs VARCHAR, target VARCHAR, tier INTEGER, thinks BOOLEAN)")
+    db.execute("CREATE TEMP TABLE routes (model VARCHAR, task VARCHAR, needs VARCHAR, target VARCHAR, tier INTEGER, thinks BOOLEAN)")
     rows = []
     for model, task, needs in mixes:
         target = plan.target(model, task or "classification", needs) if task != "unknown" else None
@@ -143,9 +144,9 @@ def _routes(db: DuckDBPyConnection, plan: Plan) -> None:
 
 
 def _budgets(db: DuckDBPyConnection, plan: Plan) -> None:
-    db.execute("CREATE TABLE budgets (task VARCHAR, budget BIGINT)")
+    db.execute("CREATE TEMP TABLE budgets (task VARCHAR, budget BIGINT)")
     _insert(db, "budgets", list(plan.budgets.items()))
-    db.execute("CREATE TABLE explicit (model VARCHAR)")
+    db.execute("CREATE TEMP TABLE explicit (model VARCHAR)")
     models = [model for (model,) in db.execute("SELECT DISTINCT model FROM logs").fetchall()]
     _insert(db, "explicit", [(model,) for model in models if provider_of(model) in ("anthropic", "bedrock") or "claude" in model])
 
@@ -192,13 +193,13 @@ def _repeats(plan: Plan, seen: Visible) -> list[str]:
     )
     alike = 2 if plan.canonical else 3
     repeat = f"CASE WHEN again_exact THEN 1 WHEN again_canonical THEN {alike} WHEN again_near THEN 3 ELSE 0 END AS repeat"
-    without = ", ".join(f"first_{key}, again_{key}" for key in keys)
+    columns = ", ".join((*COLUMNS, "rates", "block"))
     return [
         f"firsts AS (SELECT *, {firsts} FROM base WHERE exact IS NOT NULL AND at_seconds IS NOT NULL)",
         f"agains AS (SELECT *, {again} FROM firsts)",
         (
-            f"repeated AS (SELECT * EXCLUDE ({without}), {repeat} FROM agains "
-            "UNION ALL BY NAME SELECT *, 0 AS repeat FROM base WHERE exact IS NULL OR at_seconds IS NULL)"
+            f"repeated AS (SELECT {columns}, {repeat} FROM agains "
+            f"UNION ALL SELECT {columns}, 0 AS repeat FROM base WHERE exact IS NULL OR at_seconds IS NULL)"
         ),
     ]
 

@@ -5,14 +5,15 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from frugal_plugins.errors import InputError
 from frugal_plugins.estimate.cells import read_cells, spread_tasks, visible
-from frugal_plugins.estimate.intake import Intake, database, load, load_rows
+from frugal_plugins.estimate.intake import Intake, Readers, database, load, load_rows
 from frugal_plugins.estimate.leaks import Leak, leaks
 from frugal_plugins.estimate.notes import Note, notes
 from frugal_plugins.estimate.plan import Plan, fitted_plan, plan_of
@@ -28,7 +29,6 @@ from frugal_plugins.usage import Usage
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
-_FITTED_AT: Final = 0.95
 _ROUND_TO_TOKENS: Final = 10
 
 
@@ -68,23 +68,60 @@ class Estimate:
         return self.spend.month_factor
 
 
+@dataclass(frozen=True, slots=True)
+class Elsewhere:
+    """Where an estimate runs when one machine is not enough.
+
+    Attributes:
+        folder: where to spill, and where workers leave what they read; all of them must see it. None: the temporary folder.
+        engine: the address of a database that adds up instead of DuckDB here, as Ibis takes it (`postgresql://...`).
+        workers: the address of a Dask scheduler whose workers read the files (`tcp://...`), or a number of processes to start.
+    """
+
+    folder: str | None = None
+    engine: str | None = None
+    workers: str | None = None
+
+
 def estimate_logs(
-    paths: Sequence[Path], *, recipe: RecipeSettings | None = None, now_seconds: float | None = None, folder: str | None = None
+    paths: Sequence[Path], *, recipe: RecipeSettings | None = None, now_seconds: float | None = None, elsewhere: Elsewhere | None = None
 ) -> Estimate:
     """Estimate from files of logs.
 
     Args:
         recipe: what is planned; without it tiers and budgets are fitted to the traffic.
-        folder: where to spill; the system's temporary folder without it.
+        elsewhere: other folders, databases and workers than this machine's own.
 
-    Raises InputError for a file without a usable record, MissingExtra when duckdb is not installed.
+    Raises InputError for a file without a usable record, MissingExtra when duckdb (or what `elsewhere` needs) is not installed.
     """
     load_price_list()
-    with database(folder) as (db, spill):
-        intake = load(paths, db, spill)
+    where = elsewhere or Elsewhere()
+    with ExitStack() as open_ones:
+        db, spill = open_ones.enter_context(database(where.folder))
+        readers = _readers(where.workers, open_ones)
+        intake = load(paths, db, spill, readers)
         if intake.unread:
             spread_tasks(db)
-        return _estimate(db, intake, recipe, now_seconds, None)
+        return _estimate(_engine(where.engine, db, spill, open_ones), intake, recipe, now_seconds, None)
+
+
+def _readers(workers: str | None, open_ones: ExitStack) -> Readers | None:
+    if workers is None:
+        return None
+    from frugal_plugins.estimate.workers import dask_workers
+
+    return open_ones.enter_context(dask_workers(workers))
+
+
+def _engine(engine: str | None, db: DuckDBPyConnection, spill: Path, open_ones: ExitStack) -> Any:
+    """The database that adds up: DuckDB here, or the same rows and the same SQL somewhere else."""
+    if engine is None:
+        return db
+    from frugal_plugins.estimate.engines import move, warehouse
+
+    other = open_ones.enter_context(warehouse(engine))
+    move(db, other, spill)
+    return other
 
 
 def estimate_numbers(numbers: Sequence[Numbers], *, recipe: RecipeSettings | None = None, now_seconds: float | None = None) -> Estimate:
@@ -138,9 +175,8 @@ def _estimate(
 def _with_budgets(db: DuckDBPyConnection, plan: Plan) -> Plan:
     """Budgets that fit: where one answer in twenty is longer than the usual budget, the budget grows; a verdict's stays."""
     rows = db.execute(
-        "SELECT task, quantile_disc(output_tokens - reasoning_tokens, ?), count(*) FROM logs WHERE task <> '' AND requests = 1 AND "
-        "NOT stored_answer GROUP BY task",
-        [_FITTED_AT],
+        "SELECT task, percentile_disc(0.95) WITHIN GROUP (ORDER BY output_tokens - reasoning_tokens), count(*) FROM logs "
+        "WHERE task <> '' AND requests = 1 AND NOT stored_answer GROUP BY task"
     ).fetchall()
     longest = {task: int(tokens) for task, tokens, _ in rows}
     return replace(plan, budgets={task: _budget(task, usual, longest) for task, usual in plan.budgets.items()})
@@ -155,7 +191,7 @@ def _uncapped(db: DuckDBPyConnection) -> tuple[int, int]:
     """Requests with a text and no limit on the answer, and the tokens of system prompts, tools and schemas paid in full."""
     found = db.execute(
         "SELECT count(*) FILTER (turns > 0 AND bounded_tokens IS NULL), "
-        "coalesce(sum(greatest(0, prefix_tokens - cache_read_tokens)), 0)::BIGINT FROM logs WHERE NOT stored_answer"
+        "coalesce(sum(greatest(0, prefix_tokens - cache_read_tokens)), 0) FROM logs WHERE NOT stored_answer"
     ).fetchall()[0]
     return int(found[0]), int(found[1])
 

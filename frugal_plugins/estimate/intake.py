@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Protocol
 
 from frugal_plugins.errors import InputError, MissingExtra
 from frugal_plugins.estimate.columnar import load_spend_logs, suits
@@ -94,13 +94,25 @@ def database(folder: str | None = None, memory_mb: int = 1_000) -> Iterator[tupl
             yield db, Path(spill)
 
 
-def load(paths: Sequence[Path], db: DuckDBPyConnection, folder: Path) -> Intake:
+class Readers(Protocol):
+    """Who else may read files: workers on this machine or others."""
+
+    def read(self, source: Source, folder: Path, number: int) -> tuple[list[Tally], list[Path]]:
+        """A file as Parquet files of rows, and what its stretches came to."""
+
+
+def load(paths: Sequence[Path], db: DuckDBPyConnection, folder: Path, readers: Readers | None = None) -> Intake:
     """Read files and make `logs` of them. Raises InputError for a file without a single usable record."""
     intake = Intake(files=tuple(map(str, paths)))
     _make_table(db)
     parts = ["SELECT * FROM lines"]
     for number, path in enumerate(paths):
         source = look_at(path)
+        if readers is not None:
+            tallies, written = readers.read(source, folder, number)
+            intake.add(path, tallies)
+            _insert_parquet(db, written)
+            continue
         if source.path.stat().st_size >= COLUMNAR_BYTES and suits(source):
             tally, rows = load_spend_logs(source, db, number)
             intake.add(path, [tally])
@@ -124,6 +136,13 @@ def _insert(db: DuckDBPyConnection, files: Sequence[Path]) -> None:
         f"INSERT INTO lines SELECT * FROM read_csv([{listed}], header=false, auto_detect=false, delim='\t', quote='', escape='', "
         f"nullstr='\\N', columns={{{columns}}})"
     )
+    for file in files:
+        file.unlink()
+
+
+def _insert_parquet(db: DuckDBPyConnection, files: Sequence[Path]) -> None:
+    listed = ", ".join(f"'{file}'" for file in files)
+    db.execute(f"INSERT INTO lines SELECT {', '.join(TYPES)} FROM read_parquet([{listed}])")
     for file in files:
         file.unlink()
 

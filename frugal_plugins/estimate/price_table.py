@@ -47,7 +47,7 @@ class PriceTable:
         """Make the table `prices(model, lane, hour, above, up_to, rates)` for everything in `logs`."""
         self._times(db)
         wanted = db.execute("SELECT DISTINCT model, lane, price_hour FROM timed WHERE NOT stored_answer").fetchall()
-        db.execute("CREATE TABLE prices (model VARCHAR, lane VARCHAR, price_hour BIGINT, above BIGINT, up_to BIGINT, rates INTEGER)")
+        db.execute("CREATE TEMP TABLE prices (model VARCHAR, lane VARCHAR, price_hour BIGINT, above BIGINT, up_to BIGINT, rates INTEGER)")
         rows = [(model, lane, hour, *size) for model, lane, hour in wanted for size in self._sizes(model, lane, hour)]
         for start in range(0, len(rows), 500):
             part = rows[start : start + 500]
@@ -59,13 +59,14 @@ class PriceTable:
         """The view `timed`: rows with the hour their price is of. Only models whose price moves within a day need the hour."""
         models = [model for (model,) in db.execute("SELECT DISTINCT model FROM logs").fetchall()]
         hourly = [model for model in models if self._moves_within_a_day(model)]
-        db.execute("CREATE TABLE hourly (model VARCHAR)")
+        db.execute("CREATE TEMP TABLE hourly (model VARCHAR)")
         for model in hourly:
             db.execute("INSERT INTO hourly VALUES (?)", [model])
         now = self.now_seconds
-        of = f"CAST(floor(least(coalesce(at_seconds, {now}), {now}) / 3600) AS BIGINT)"
+        at = f"least(coalesce(at_seconds, {now}), {now})"
+        hour, noon = f"CAST(floor({at} / 3600) AS BIGINT)", f"CAST(floor({at} / {_DAY}) AS BIGINT) * 24 + 12"
         by_hour = "model IN (SELECT model FROM hourly)" if hourly else "false"
-        db.execute(f"CREATE VIEW timed AS SELECT *, CASE WHEN {by_hour} THEN {of} ELSE {of} // 24 * 24 + 12 END AS price_hour FROM logs")
+        db.execute(f"CREATE TEMP VIEW timed AS SELECT *, CASE WHEN {by_hour} THEN {hour} ELSE {noon} END AS price_hour FROM logs")
 
     def _moves_within_a_day(self, model: str) -> bool:
         day = int(self.now_seconds // _DAY * _DAY)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
@@ -18,8 +19,8 @@ Spent = Mapping[str, tuple[int, Decimal]]
 DAYS_A_MONTH: Final = 30.4375
 _DAY: Final = 86_400
 _SUMS: Final = (
-    "sum(fresh_tokens)::BIGINT, sum(cache_read_tokens)::BIGINT, sum(cache_write_5m_tokens)::BIGINT, sum(cache_write_1h_tokens)::BIGINT, "
-    "sum(output_tokens)::BIGINT"
+    "CAST(sum(fresh_tokens) AS BIGINT), CAST(sum(cache_read_tokens) AS BIGINT), CAST(sum(cache_write_5m_tokens) AS BIGINT), "
+    "CAST(sum(cache_write_1h_tokens) AS BIGINT), CAST(sum(output_tokens) AS BIGINT)"
 )
 
 
@@ -81,22 +82,22 @@ def prepare(db: DuckDBPyConnection, prices: PriceTable) -> None:
     """Make `prices` and the view `priced`: every row with the number of its rates, NULL where no price is known."""
     prices.fill(db)
     db.execute(
-        "CREATE VIEW priced AS SELECT t.*, p.rates FROM timed t LEFT JOIN prices p ON t.model = p.model AND t.lane = p.lane "
+        "CREATE TEMP VIEW priced AS SELECT t.*, p.rates FROM timed t LEFT JOIN prices p ON t.model = p.model AND t.lane = p.lane "
         "AND t.price_hour = p.price_hour AND t.size_tokens > p.above AND t.size_tokens <= p.up_to"
     )
 
 
 def today(db: DuckDBPyConnection, prices: PriceTable) -> Spend:
     """Add up what is in `logs`."""
-    by = "model, lane, task, CAST(make_timestamp(CAST(at_seconds * 1000000 AS BIGINT)) AS DATE)::VARCHAR AS day"
+    by = f"model, lane, task, CAST(floor(at_seconds / {_DAY}) AS BIGINT), rates"
     found = db.execute(
-        f"SELECT {by}, rates, sum(requests)::BIGINT, {_SUMS}, sum(reasoning_tokens)::BIGINT FROM priced "
-        "WHERE NOT stored_answer GROUP BY ALL"
+        f"SELECT {by}, CAST(sum(requests) AS BIGINT), {_SUMS}, CAST(sum(reasoning_tokens) AS BIGINT) FROM priced "
+        f"WHERE NOT stored_answer GROUP BY {by}"
     ).fetchall()
     first, last, future, untimed, stored, uncounted, daily = db.execute(
         f"SELECT min(at_seconds), max(at_seconds), count(*) FILTER (at_seconds > {prices.now_seconds + _DAY}), "
         "count(*) FILTER (at_seconds IS NULL), count(*) FILTER (stored_answer), count(*) FILTER (requests = 0), "
-        "coalesce(bool_and(requests <> 1 AND at_seconds % 86400 = 0), false) FROM logs"
+        f"count(*) > 0 AND count(*) = count(*) FILTER (requests <> 1 AND at_seconds = floor(at_seconds / {_DAY}) * {_DAY}) FROM logs"
     ).fetchall()[0]
     added = _Added()
     for row in found:
@@ -156,10 +157,14 @@ class _Added:
         usd = sum(costs.values(), Decimal(0))
         for name, cost in costs.items():
             self.parts[name] = self.parts.get(name, Decimal(0)) + cost
-        groups = ((self.by_model, model), (self.by_task, task or "not visible"), (self.by_day, day or "no date"), (self.by_lane, lane))
+        groups = ((self.by_model, model), (self.by_task, task or "not visible"), (self.by_day, _date(day)), (self.by_lane, lane))
         for into, name in groups:
             before = into.get(name, (0, Decimal(0)))
             into[name] = (before[0] + count, before[1] + usd)
+
+
+def _date(day: int | None) -> str:
+    return "no date" if day is None else (dt.date(1970, 1, 1) + dt.timedelta(days=day)).isoformat()
 
 
 def _dearest(found: Mapping[str, tuple[int, Decimal]]) -> Spent:
