@@ -164,7 +164,7 @@ def explain(
 @app.command()
 @plainly
 def estimate(
-    logs: Annotated[list[Path] | None, typer.Argument(metavar="[LOGS]...", help="Files of logs or usage reports.")] = None,
+    logs: Annotated[list[str] | None, typer.Argument(metavar="[LOGS]...", help="Files of logs or reports, or postgresql://...")] = None,
     recipe: Annotated[str | None, typer.Option("--recipe", "-r", metavar="RECIPE", help="What is planned. Without it: fitted.")] = None,
     html: Annotated[Path | None, typer.Option(metavar="FILE", help="Write one HTML page with plots and sliders.")] = None,
     write_recipe: Annotated[Path | None, typer.Option(metavar="FILE", help="Write a recipe for this traffic.")] = None,
@@ -180,8 +180,9 @@ def estimate(
 ) -> None:
     """Say what LLM calls cost today, where that leaks, and what each technique would save, alone and with the others.
 
-    Reads raw requests and responses, LiteLLM spend logs, OpenAI and Anthropic usage reports, Langfuse and Helicone exports and our
-    own ledgers; the format is recognised. Without logs, give a few numbers, or answer questions on a terminal. Nothing is sent anywhere.
+    Reads raw requests and responses, LiteLLM spend logs (files, or the proxy's PostgreSQL), OpenAI and Anthropic usage reports,
+    Langfuse and Helicone exports and our own ledgers; the format is recognised. Without logs, give a few numbers, or answer questions
+    on a terminal. Nothing is sent anywhere.
     """
     from frugal_plugins.cli.estimate_command import Asked, Files, estimate_spend
     from frugal_plugins.estimate import Elsewhere
@@ -198,13 +199,20 @@ def report(
     html: Annotated[Path | None, typer.Option(metavar="FILE", help="Write one HTML page with plots.")] = None,
     since: Annotated[str | None, typer.Option(metavar="7d|DATE", help="Only requests since then: 7d, 12h, or 2026-11-01.")] = None,
     requests: Annotated[bool, typer.Option("--requests", help="Also list the requests and why each went where it went.")] = False,
+    rows: Annotated[list[str] | None, typer.Option(metavar="NAME=VALUE", help="Only the rows behind a figure: technique=cache.")] = None,
+    most: Annotated[int, typer.Option(min=1, max=100_000, metavar="N", help="With --rows: how many at most, the latest first.")] = 50,
     as_json: AsJson = False,
 ) -> None:
     """Add a ledger up: what it cost, what it would have cost, and which technique saved what.
 
+    Every figure leads to its rows: --rows technique=cache, task=, model=, outcome=hit, group=control, team=, feature=; all must fit.
     Without --ledger: what FRUGAL_LEDGER names, else frugal-ledger.sqlite in this folder.
     """
-    from frugal_plugins.cli.report_command import report_ledger
+    from frugal_plugins.cli.report_command import report_ledger, report_rows
+
+    if rows:
+        report_rows(ledger, rows, since, most, as_json=as_json)
+        return
 
     report_ledger(ledger, html, since, requests=requests, as_json=as_json)
 

@@ -46,7 +46,7 @@ class Files:
     recipe: Path | None
 
 
-def estimate_spend(logs: Sequence[Path], recipe: str | None, asked: Asked, files: Files, elsewhere: Elsewhere, *, as_json: bool) -> None:
+def estimate_spend(logs: Sequence[str], recipe: str | None, asked: Asked, files: Files, elsewhere: Elsewhere, *, as_json: bool) -> None:
     """Estimate from logs, from numbers, or from answers to questions, and print, or write, what was found."""
     for path in (files.html, files.recipe):
         _can_be_written(path)
@@ -62,7 +62,7 @@ def estimate_spend(logs: Sequence[Path], recipe: str | None, asked: Asked, files
     result(figures, lambda: _text(found, files), as_json=as_json)
 
 
-def _found(logs: Sequence[Path], settings: RecipeSettings | None, asked: Asked, elsewhere: Elsewhere) -> Estimate:
+def _found(logs: Sequence[str], settings: RecipeSettings | None, asked: Asked, elsewhere: Elsewhere) -> Estimate:
     if logs and asked.anything:
         raise InputError("give log files or numbers, not both; remove one of them")
     if logs:

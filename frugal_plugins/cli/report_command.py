@@ -6,6 +6,7 @@ import datetime as dt
 import os
 import re
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
@@ -13,8 +14,10 @@ from rich.console import Group, RenderableType
 
 from frugal_plugins.cli.screen import line, result, write_text
 from frugal_plugins.errors import InputError, LedgerError
+from frugal_plugins.ledger.reading import open_reader
 from frugal_plugins.report.evidence import Evidence, read_evidence
 from frugal_plugins.report.figures import evidence_figures
+from frugal_plugins.report.rows import rows_figures, rows_text, wanted
 from frugal_plugins.report.text import report
 
 _SPAN: Final = re.compile(r"(\d{1,5})([mhdw])")
@@ -30,6 +33,16 @@ def report_ledger(ledger: str | None, html: Path | None, since: str | None, *, r
         write_text(html, html_page(evidence))
     figures = evidence_figures(evidence, requests=requests) | {"html": None if html is None else str(html)}
     result(figures, lambda: _text(evidence, html, requests=requests), as_json=as_json)
+
+
+def report_rows(ledger: Path | None, said: Sequence[str], since: str | None, most: int, *, as_json: bool) -> None:
+    """Print the rows behind a figure, newest first."""
+    chosen = wanted(said, since_seconds(since))
+    place = _ledger_file(ledger)
+    with open_reader(place) as reader:
+        found = reader.latest(most, chosen)
+    payload = {"ledger": str(place), "rows": rows_figures(found), "cut_at": most if len(found) == most else None}
+    result(payload, lambda: rows_text(found, said, most), as_json=as_json)
 
 
 def since_seconds(written: str | None, now_seconds: float | None = None) -> float | None:

@@ -12,12 +12,15 @@ from typing import Final
 from frugal_plugins.dashboard.asked import FILTERS, Asked
 from frugal_plugins.dashboard.door import Visit
 from frugal_plugins.dashboard.parts import amounts, cards, facts, hour, moment, page, path_of, said, section, spans, table
-from frugal_plugins.ledger.reader import Booked, Dimension, Spend
+from frugal_plugins.ledger.reader import Booked, Dimension, Period, Spend
 from frugal_plugins.ledger.reading import TableReader
 from frugal_plugins.report.words import money
 
 PER_PAGE: Final = 50
 _TO_REVIEW: Final = 25
+_CHOICES_SECONDS: Final = 7 * 86_400
+"""The names one can choose from are those of the last week: a long time has thousands of hours to add up."""
+
 _NO_TEXT: Final = (
     "Prompts and answers are not shown: the ledger keeps them with <code>ledger.keep_text</code>, and the page shows them with --show-text."
 )
@@ -40,7 +43,9 @@ def rows_page(reader: TableReader, asked: Asked) -> str:
 
 def _filters(reader: TableReader, asked: Asked) -> str:
     period = asked.period(time.time())
-    fields = "".join(_choice(name, list(reader.split(_SPLIT[name], period)), asked.chosen.get(name)) for name in FILTERS)
+    now = time.time()
+    recent = Period(max(period.since_seconds or 0.0, now - _CHOICES_SECONDS)) if asked.to_seconds is None else period
+    fields = "".join(_choice(name, list(reader.split(_SPLIT[name], recent)), asked.chosen.get(name)) for name in FILTERS)
     kept = f'<input type="hidden" name="span" value="{asked.span}">'
     clear = f'<a href="{escape(Asked(asked.span).href())}">Clear</a>' if asked.chosen or asked.from_seconds is not None else ""
     hours = ""

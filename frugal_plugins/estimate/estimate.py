@@ -84,9 +84,13 @@ class Elsewhere:
 
 
 def estimate_logs(
-    paths: Sequence[Path], *, recipe: RecipeSettings | None = None, now_seconds: float | None = None, elsewhere: Elsewhere | None = None
+    paths: Sequence[Path | str],
+    *,
+    recipe: RecipeSettings | None = None,
+    now_seconds: float | None = None,
+    elsewhere: Elsewhere | None = None,
 ) -> Estimate:
-    """Estimate from files of logs.
+    """Estimate from files of logs, or from `postgresql://...`: a LiteLLM proxy's own table of spend logs.
 
     Args:
         recipe: what is planned; without it tiers and budgets are fitted to the traffic.

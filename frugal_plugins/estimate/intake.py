@@ -18,6 +18,7 @@ from frugal_plugins.estimate.columnar import load_spend_logs, suits
 from frugal_plugins.estimate.reading import NAMED_PROBLEMS, Tally, read_stretch
 from frugal_plugins.estimate.row import TYPES, Row
 from frugal_plugins.estimate.sources import Source, cuts, look_at
+from frugal_plugins.estimate.spend_table import export_spend_logs, is_server, shown
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
@@ -54,7 +55,7 @@ class Intake:
     unread: int = 0
     files: tuple[str, ...] = ()
 
-    def add(self, path: Path, tallies: Sequence[Tally]) -> None:
+    def add(self, path: str, tallies: Sequence[Tally]) -> None:
         """The stretches of one file, in order."""
         before = 0
         for tally in tallies:
@@ -69,7 +70,7 @@ class Intake:
         del self.problems[NAMED_PROBLEMS:]
 
 
-def _nothing(path: Path, tallies: Sequence[Tally]) -> InputError:
+def _nothing(path: str, tallies: Sequence[Tally]) -> InputError:
     seen = next((tally.seen for tally in tallies if tally.seen), [])
     first = next((f"line {line}: {why}" for tally in tallies for line, why in tally.problems), None)
     if seen:
@@ -101,13 +102,16 @@ class Readers(Protocol):
         """A file as Parquet files of rows, and what its stretches came to."""
 
 
-def load(paths: Sequence[Path], db: DuckDBPyConnection, folder: Path, readers: Readers | None = None) -> Intake:
-    """Read files and make `logs` of them. Raises InputError for a file without a single usable record."""
-    intake = Intake(files=tuple(map(str, paths)))
+def load(places: Sequence[Path | str], db: DuckDBPyConnection, folder: Path, readers: Readers | None = None) -> Intake:
+    """Read files, or a proxy's own database, and make `logs` of them.
+
+    Raises InputError for one without a single usable record.
+    """
+    intake = Intake(files=tuple(shown(str(place)) if is_server(place) else str(place) for place in places))
     _make_table(db)
     parts = ["SELECT * FROM lines"]
-    for number, path in enumerate(paths):
-        source = look_at(path)
+    for number, (place, path) in enumerate(zip(places, intake.files, strict=True)):
+        source = look_at(export_spend_logs(str(place), folder) if is_server(place) else Path(place))
         if readers is not None:
             tallies, written = readers.read(source, folder, number)
             intake.add(path, tallies)

@@ -158,8 +158,6 @@ class Wanted:
     since_seconds: float | None = None
     until_seconds: float | None = None
     before: tuple[float, str] | None = None
-    since_seconds: float | None = None
-    until_seconds: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -49,7 +49,7 @@
   const rows = [...document.querySelectorAll(".requests tbody tr")];
   const texts = rows.map((row) => row.textContent.toLowerCase());
   const count = document.getElementById("found");
-  search.addEventListener("input", () => {
+  const look = () => {
     const words = search.value.toLowerCase().split(/\s+/).filter(Boolean);
     let found = 0;
     rows.forEach((row, index) => {
@@ -58,5 +58,16 @@
       found += fits ? 1 : 0;
     });
     count.textContent = found + " of " + rows.length + " shown";
+  };
+  search.addEventListener("input", look);
+  // Every name in a table leads to the rows in which it stands.
+  document.addEventListener("click", (event) => {
+    const link = event.target.closest("a[data-find]");
+    if (!link) return;
+    event.preventDefault();
+    search.value = link.dataset.find.replace(/ \/ .*/, "");
+    look();
+    search.scrollIntoView({ block: "start" });
+    search.focus({ preventScroll: true });
   });
 })();

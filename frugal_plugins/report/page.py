@@ -10,14 +10,14 @@ from frugal_plugins.ledger.measured import Measured
 from frugal_plugins.report.charts import charts
 from frugal_plugins.report.control import control_rows
 from frugal_plugins.report.evidence import MOST_ROWS, Evidence, Reconciliation, RequestRow, WrongAnswer
-from frugal_plugins.report.shell import box, number_class, page, plot
+from frugal_plugins.report.shell import box, found, number_class, page, plot
 from frugal_plugins.report.words import basis_words, exact, money, percent, share, utc
 
 
 def html_page(evidence: Evidence) -> str:
     """The page. Raises MissingExtra when plotly is not installed."""
     made = charts(evidence)
-    main = [_figures(evidence), _boxes(evidence), *map(plot, made), _requests(evidence)]
+    main = [_figures(evidence), _boxes(evidence), *(plot(chart, find=bool(evidence.rows)) for chart in made), _requests(evidence)]
     return page(evidence.title, _header(evidence), main, _footer(evidence), {chart.id: chart.figure for chart in made})
 
 
@@ -35,7 +35,10 @@ def _figures(evidence: Evidence) -> str:
         ("saved", money(summary.saved_usd), "good" if summary.saved_usd > 0 else ""),
         ("saved, of the baseline", percent(summary.saved_percent), "good" if summary.saved_usd > 0 else ""),
     ]
-    cells = "".join(f'<div class="{kind}"><dt>{name}</dt><dd>{escape(value)}</dd></div>' for name, value, kind in figures)
+    cells = "".join(
+        f'<div class="{kind}"><dt>{name}</dt><dd>{found("", value) if evidence.rows else escape(value)}</dd></div>'
+        for name, value, kind in figures
+    )
     return f'<dl class="figures">{cells}</dl>'
 
 

@@ -70,28 +70,36 @@ def box(title: str, lines: Iterable[str], *, bad: bool) -> str:
     return f'<section class="box{" bad" if bad else ""}"><h2>{escape(title)}</h2>{said}</section>'
 
 
-def plot(chart: Chart) -> str:
-    """A plot with its sentence, and its figures as a table."""
+def plot(chart: Chart, *, find: bool = False) -> str:
+    """A plot with its sentence, and its figures as a table; with `find` each name in it looks its rows up in the page's list."""
     spoken = escape(chart.spoken, quote=True)
+    made = table(chart.spoken, chart.columns, chart.rows, find=find)
     return (
         f"<section><h2>{escape(chart.title)}</h2><figure><figcaption>{spoken}</figcaption>"
         f'<div class="plot" id="plot-{chart.id}" role="img" aria-label="{spoken} The figures are in the table below."></div></figure>'
         f'<details><summary>{escape(chart.title)}: the same as a table</summary><div class="scroll" tabindex="0" role="region" '
-        f'aria-label="{escape(chart.title, quote=True)}, table">{table(chart.spoken, chart.columns, chart.rows)}</div></details></section>'
+        f'aria-label="{escape(chart.title, quote=True)}, table">{made}</div></details></section>'
     )
 
 
-def table(caption: str, columns: Sequence[str], rows: Iterable[Sequence[str]], figures: Sequence[int] | None = None) -> str:
+def table(
+    caption: str, columns: Sequence[str], rows: Iterable[Sequence[str]], figures: Sequence[int] | None = None, *, find: bool = False
+) -> str:
     """A table; `figures` says which columns are figures, all but the first where it is not given."""
     right = range(1, len(columns)) if figures is None else figures
     head = "".join(f'<th scope="col"{number_class(index in right)}>{escape(column)}</th>' for index, column in enumerate(columns))
     made = "".join(
-        f'<tr><th scope="row">{escape(first)}</th>'
+        f'<tr><th scope="row">{found(first) if find else escape(first)}</th>'
         + "".join(f"<td{number_class(index in right)}>{escape(cell)}</td>" for index, cell in enumerate(cells, start=1))
         + "</tr>"
         for first, *cells in rows
     )
     return f"<table><caption>{escape(caption)}</caption><thead><tr>{head}</tr></thead><tbody>{made}</tbody></table>"
+
+
+def found(name: str, words: str | None = None) -> str:
+    """A name, or other words, that look the rows up in which the name stands."""
+    return f'<a href="#search" data-find="{escape(name, quote=True)}">{escape(name if words is None else words)}</a>'
 
 
 def number_class(figure: object) -> str:

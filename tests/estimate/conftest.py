@@ -41,7 +41,7 @@ def text(tmp_path: Path) -> Write:
     return write
 
 
-def estimated(*paths: Path, **how: Any) -> Estimate:
+def estimated(*paths: Path | str, **how: Any) -> Estimate:
     return estimate_logs(paths, now_seconds=NOW_SECONDS, **how)
 
 

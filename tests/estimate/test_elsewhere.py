@@ -97,3 +97,43 @@ def test_an_address_where_nobody_is_is_named(mixed: Path) -> None:
         figures(mixed, Elsewhere(workers="0"))
     with pytest.raises(InputError, match="no Dask scheduler"):
         figures(mixed, Elsewhere(workers="nonsense"))
+
+
+def spend_table(postgres: str, rows: int) -> None:
+    """The proxy's table as its migrations make it: times without zone, JSON columns."""
+    import psycopg
+
+    with psycopg.connect(postgres, autocommit=True) as db:
+        db.execute('DROP TABLE IF EXISTS "LiteLLM_SpendLogs"')
+        db.execute(
+            'CREATE TABLE "LiteLLM_SpendLogs" (request_id TEXT PRIMARY KEY, call_type TEXT, spend DOUBLE PRECISION, prompt_tokens INTEGER, '
+            'completion_tokens INTEGER, "startTime" TIMESTAMP(3), "endTime" TIMESTAMP(3), model TEXT, custom_llm_provider TEXT, '
+            "metadata JSONB, cache_hit TEXT, cache_key TEXT, request_tags JSONB, team_id TEXT, end_user TEXT, messages JSONB, status TEXT)"
+        )
+        usage = '{"usage_object": {"prompt_tokens_details": {"cached_tokens": 200}}}'
+        db.cursor().executemany(
+            'INSERT INTO "LiteLLM_SpendLogs" VALUES (%s, %s, 0.1, %s, %s, %s, %s, %s, %s, %s, %s, NULL, %s, %s, NULL, %s, %s)',
+            [(f"r{n}", "acompletion", -5 if n == 3 else 1000, 100, "2026-11-01 23:30:00", "2026-11-01 23:30:01", "gpt-4o", "openai", usage,
+              "False", '["chat"]', "search", "{}", "failure" if n == 4 else "success") for n in range(rows)],
+        )  # fmt: skip
+
+
+def test_a_proxys_own_database_is_a_log(postgres: str) -> None:
+    spend_table(postgres, 10)
+    found = estimate_figures(estimated(postgres))
+    assert found["requests"] == 8
+    assert found["by_model"] == {"openai/gpt-4o": {"requests": 8, "usd": pytest.approx(8 * (800 * 2.5e-6 + 200 * 1.25e-6 + 100 * 10e-6))}}
+    assert list(found["by_day"]) == ["2026-11-01"]
+    assert found["unusable_lines"] == 1
+    assert "LiteLLM_SpendLogs:" in found["problems"][0]
+    assert not [note for note in found["notes"] if "zone" in note["what"]]
+
+
+def test_a_database_that_is_none_is_named_without_its_password(postgres: str) -> None:
+    for url, why in (
+        ("postgresql://me:secret@127.0.0.1:1/proxy", "check the address"),
+        (f"{postgres}{'&' if '?' in postgres else '?'}table=nothing", "no table nothing"),
+    ):
+        with pytest.raises(InputError, match=why) as error:
+            estimated(url)
+        assert "secret" not in str(error.value)
