@@ -13,8 +13,9 @@ from typing import Final
 from rich.console import Group
 
 from frugal_plugins.cli.provider import needs_sandbox
+from frugal_plugins.cli.report_command import ledger_place
 from frugal_plugins.cli.screen import line, note, result
-from frugal_plugins.errors import InputError, LedgerError
+from frugal_plugins.errors import InputError
 from frugal_plugins.ledger.reading import open_reader
 from frugal_plugins.recipe.recipe import Recipe
 
@@ -46,7 +47,7 @@ def serve_dashboard(ledger: str | None, recipe: str | None, listen: Listen, *, s
     from frugal_plugins.dashboard import dashboard_app, judge_of, on_loopback, with_token
 
     loaded = None if recipe is None else Recipe.load(recipe)
-    place = ledger or _place(loaded)
+    place = ledger_place(ledger or (loaded.ledger.source if loaded is not None and loaded.ledger is not None else None))
     with open_reader(place) as reader:
         shown = reader.place
     token = None if listen.on_this_machine else _token()
@@ -67,14 +68,6 @@ def serve_dashboard(ledger: str | None, recipe: str | None, listen: Listen, *, s
         with suppress(KeyboardInterrupt):
             uvicorn.Server(config).run(sockets=[bound])
     note("stopped.")
-
-
-def _place(recipe: Recipe | None) -> str:
-    own = None if recipe is None or recipe.ledger is None else str(recipe.ledger.path)
-    named = own or os.environ.get("FRUGAL_LEDGER")
-    if named == "off":
-        raise LedgerError("FRUGAL_LEDGER is off, so there is nothing to show; unset it, or name a ledger with --ledger")
-    return named or "frugal-ledger.sqlite"
 
 
 def _token() -> str:

@@ -35,13 +35,12 @@ def report_ledger(ledger: str | None, html: Path | None, since: str | None, *, r
     result(figures, lambda: _text(evidence, html, requests=requests), as_json=as_json)
 
 
-def report_rows(ledger: Path | None, said: Sequence[str], since: str | None, most: int, *, as_json: bool) -> None:
+def report_rows(ledger: str | None, said: Sequence[str], since: str | None, most: int, *, as_json: bool) -> None:
     """Print the rows behind a figure, newest first."""
     chosen = wanted(said, since_seconds(since))
-    place = _ledger_file(ledger)
-    with open_reader(place) as reader:
-        found = reader.latest(most, chosen)
-    payload = {"ledger": str(place), "rows": rows_figures(found), "cut_at": most if len(found) == most else None}
+    with open_reader(ledger_place(ledger)) as reader:
+        found, place = reader.latest(most, chosen), reader.place
+    payload = {"ledger": place, "rows": rows_figures(found), "cut_at": most if len(found) == most else None}
     result(payload, lambda: rows_text(found, said, most), as_json=as_json)
 
 

@@ -38,7 +38,7 @@ def mount_page(recipe: Recipe) -> bool:
     routes = app.router.routes
     if any(isinstance(route, Mount) and route.path == PATH for route in routes):
         return True
-    pages = dashboard_app(recipe.ledger.path, admit=admit, judge=judge_of(recipe))
+    pages = dashboard_app(recipe.ledger.source, admit=admit, judge=judge_of(recipe))
     # Before the proxy's own patterns, some of which take any path.
     routes[:0] = [Route(PATH, lambda request: RedirectResponse(f"{request.url.path}/", 307)), Mount(PATH, app=pages)]
     _log.info("The dashboard is at %s/ for admin keys.", PATH)

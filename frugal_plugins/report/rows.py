@@ -25,7 +25,16 @@ def wanted(said: Iterable[str], since_seconds: float | None = None) -> Wanted:
             hint = f" Did you mean {near[0]}={value or '...'}?" if near else ""
             raise InputError(f"--rows {one!r} is not NAME=VALUE with a NAME of {', '.join(FILTERS)}.{hint}")
         chosen[name] = value
-    return Wanted(since_seconds=since_seconds, **chosen)
+    return Wanted(
+        task=chosen.get("task"),
+        model=chosen.get("model"),
+        technique=chosen.get("technique"),
+        group=chosen.get("group"),
+        outcome=chosen.get("outcome"),
+        team=chosen.get("team"),
+        feature=chosen.get("feature"),
+        since_seconds=since_seconds,
+    )
 
 
 def rows_figures(rows: Sequence[Booked]) -> list[dict[str, Any]]:
