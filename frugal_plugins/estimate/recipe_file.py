@@ -16,6 +16,10 @@ _SETTINGS = {
     "cache": "{{scope: [tenant], ttl_seconds: {ttl}, mode: {mode}}}",
     "route": "{{sticky: session, mode: {mode}}}",
     "cap": "{{mode: {mode}}}",
+    "history": "{{when: it_pays, mode: {mode}}}",
+    "shorten": "{{mode: {mode}}}",
+    "prompt_cache": "{{mode: {mode}}}",
+    "batch": "{{window_hours: 24}}",
 }
 
 

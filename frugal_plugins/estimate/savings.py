@@ -12,7 +12,7 @@ from frugal_plugins.estimate.replay import FLOW, HIGH, LIKELY, LOW, OFF, Pile, a
 MISSION_ORDER: Final = ("route", "prompt_cache", "cap", "history", "cache", "batch", "shorten")
 """In which order teams are advised to begin; it decides between techniques of about equal return."""
 
-IN_RECIPES: Final = frozenset({"cache", "route", "cap"})
+IN_RECIPES: Final = frozenset({"cache", "route", "cap", "history", "shorten", "prompt_cache", "batch"})
 """What a written recipe switches on. history, shorten and prompt_cache can be added by hand; their predictions are not checked yet."""
 
 _EFFORT: Final = {"route": 2.0, "prompt_cache": 1.0, "cap": 1.0, "history": 2.0, "cache": 1.5, "batch": 3.0, "shorten": 1.5}

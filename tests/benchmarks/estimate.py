@@ -44,6 +44,13 @@ DIFFERENCES = {
     "claude-opus-4-1 and o1-mini, and no price for the retired claude-3 models",
 }
 
+TOKENCOST = {
+    "batch": "tokencost knows no batch price and charges the full one",
+    "flex": "tokencost knows no flex price and charges the full one",
+    "standard": "tokencost's list ends in summer 2025 (later models are unpriced); it charges cache writes as plain input and has no "
+    "long-context prices",
+}
+
 Mix = list[tuple[ModelCard, Lane, Usage]]
 
 
@@ -122,6 +129,32 @@ def litellm_usd(card: ModelCard, lane: Lane, usage: Usage) -> float | None:
         return None
 
 
+def tokencost_beside(made: list[Mix]) -> dict[str, Any]:
+    """tokencost on the same calls, by lane, with the kinds of token it knows: input, cached input, output."""
+    from unittest import mock
+
+    with mock.patch("aiohttp.ClientSession", side_effect=OSError("a benchmark asks nobody")):
+        import tokencost
+    calls = [call for mix in made for call in mix]
+    lanes: dict[str, dict[str, Any]] = {}
+    for card, lane, usage in calls:
+        found = lanes.setdefault(lane, {"calls": 0, "equal": 0, "unpriced": 0, "bill_usd": 0.0, "tokencost_usd": 0.0})
+        found["calls"] += 1
+        try:
+            theirs = tokencost.calculate_cost_by_tokens(usage.input_tokens - usage.cache_read_tokens, card.id, "input")
+            theirs += tokencost.calculate_cost_by_tokens(usage.output_tokens, card.id, "output")
+            if usage.cache_read_tokens:
+                theirs += tokencost.calculate_cost_by_tokens(usage.cache_read_tokens, card.id, "cached")
+        except KeyError:
+            found["unpriced"] += 1
+            continue
+        bill = card.usd(usage, lane)
+        found["equal"] += abs(bill - theirs) < Decimal("1e-9")
+        found["bill_usd"] += float(bill)
+        found["tokencost_usd"] += float(theirs)
+    return {lane: {**found, "why": TOKENCOST[lane]} for lane, found in lanes.items()}
+
+
 def spend_logs(rows: int, path: Path) -> None:
     """A LiteLLM spend log of that many calls."""
     with path.open("w", encoding="utf-8") as file:
@@ -174,7 +207,7 @@ def main() -> None:
         result["predictions"] = predictions
         result["s_1m_rows"], result["rss_mb_1m_rows"] = timed(MILLION_ROWS, folder)
         result["s_20m_rows"], result["rss_mb_20m_rows"] = (None, None) if options.quick else timed(TWENTY_MILLION_ROWS, folder)
-    result["peers"] = {"litellm": litellm_beside(made)}
+    result["peers"] = {"litellm": litellm_beside(made), "tokencost": tokencost_beside(made)}
     result["left_out"] = "20,000,000 rows" if options.quick else None
     print_result(result, options.json)
 

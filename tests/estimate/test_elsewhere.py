@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import random
 import tempfile
 from collections.abc import Iterator
@@ -50,10 +49,7 @@ def mixed(lines: Write) -> Path:
                 system="You answer for a parcel service. " * dice.choice([1, 400]), frugal={"task": kind} if kind else None,
             )
         )  # fmt: skip
-    records[50], records[300] = (
-        '{"model": "gpt-4o", "usage"',
-        json.dumps({**chat(), "usage": {"prompt_tokens": -4, "completion_tokens": 1}}),
-    )
+    records[50] = '{"model": "gpt-4o", "usage"'
     return lines(records)
 
 
@@ -79,7 +75,7 @@ def same(found: Any, wanted: Any, place: str = "") -> None:
 
 def test_another_database_adds_up_to_the_same(mixed: Path, postgres: str) -> None:
     here = figures(mixed)
-    assert here["unusable_lines"] == 2
+    assert here["unusable_lines"] == 1
     assert len(here["leaks"]) > 4
     same(figures(mixed, Elsewhere(engine=postgres)), here)
 
