@@ -16,7 +16,7 @@ from frugal_plugins.drivers import Run, ago_on
 from frugal_plugins.flow import Call
 from frugal_plugins.inside import INSIDE, inside
 from frugal_plugins.litellm.access import Configured, may_use
-from frugal_plugins.litellm.convert import read_call, reply_of, why
+from frugal_plugins.litellm.convert import from_proxy, read_call, reply_of, why
 from frugal_plugins.litellm.delivery import deliver, through_the_cache
 from frugal_plugins.litellm.dialects import CHAT, DIALECTS, OF_ENDPOINT, Dialect
 from frugal_plugins.litellm.headers import headers_of
@@ -140,7 +140,7 @@ class FrugalCallback(CustomLogger):  # type: ignore[misc]
         """Start the flow of an `acompletion` that nothing of ours has seen yet."""
         recipe = self.recipe
         named = getattr(call_type, "value", call_type)
-        if recipe is None or recipe.off or named != "acompletion" or INSIDE.get() or marked(kwargs) is not None or _from_proxy(kwargs):
+        if recipe is None or recipe.off or named != "acompletion" or INSIDE.get() or marked(kwargs) is not None or from_proxy(kwargs):
             return None
         asked = read_call(kwargs)
         if asked is None:
@@ -159,7 +159,7 @@ class FrugalCallback(CustomLogger):  # type: ignore[misc]
     async def async_post_call_success_deployment_hook(self, request_data: dict[str, Any], response: Any, call_type: Any) -> Any:
         """Finish the flow of an `acompletion` in one piece."""
         live = marked(request_data)
-        if live is None or live.over or _from_proxy(request_data) or INSIDE.get():
+        if live is None or live.over or from_proxy(request_data) or INSIDE.get():
             return None
         reply = await self._finish(live, response)
         UNDERWAY.drop(request_data)
@@ -168,7 +168,7 @@ class FrugalCallback(CustomLogger):  # type: ignore[misc]
     async def async_log_success_event(self, kwargs: dict[str, Any], response_obj: Any, start_time: Any, end_time: Any) -> None:
         """Finish the flow of an `acompletion` that was streamed; LiteLLM hands the whole answer in here."""
         live = UNDERWAY.find(kwargs)
-        if live is None or live.over or live.streaming or not live.asked.request.stream or _from_proxy(live.asked.kwargs):
+        if live is None or live.over or live.streaming or not live.asked.request.stream or from_proxy(live.asked.kwargs):
             return
         live.run.ctx.later = []
         live.finish(_as_streamed(reply_of(response_obj, asked_model=live.asked.request.model), live.asked.request))
@@ -179,7 +179,7 @@ class FrugalCallback(CustomLogger):  # type: ignore[misc]
     async def async_log_failure_event(self, kwargs: dict[str, Any], response_obj: Any, start_time: Any, end_time: Any) -> None:
         """Book an `acompletion` that failed."""
         live, error = UNDERWAY.find(kwargs), kwargs.get("exception")
-        if live is None or live.over or _from_proxy(live.asked.kwargs) or not isinstance(error, Exception):
+        if live is None or live.over or from_proxy(live.asked.kwargs) or not isinstance(error, Exception):
             return
         live.fail(error)
         UNDERWAY.drop(kwargs)
@@ -213,7 +213,7 @@ class FrugalCallback(CustomLogger):  # type: ignore[misc]
     async def _ask(self, live: Live, call: Call) -> Reply:
         """A further call: through the proxy's router where there is one, with the caller's key and books."""
         kwargs = {name: value for name, value in live.kwargs_for(call).items() if name not in _OF_THE_FIRST_CALL}
-        router = _router() if _from_proxy(live.asked.kwargs) else None
+        router = _router() if from_proxy(live.asked.kwargs) else None
         dialect = OF_ENDPOINT[call.request.endpoint]
         ask = originals()[1] if router is None else getattr(router, dialect.router_method)
         with inside():
@@ -259,12 +259,6 @@ def _as_streamed(reply: Reply, request: Request) -> Reply:
     """A stream as LiteLLM logs it: it may lack the provider's count, and LiteLLM says `stop` also for a stream that broke off."""
     usage = reply.usage if reply.usage.input_tokens else counted(request, reply.text)
     return reply.with_(usage=usage, finish="" if reply.finish == "stop" else reply.finish)
-
-
-def _from_proxy(kwargs: Mapping[str, Any]) -> bool:
-    """Whether a call comes from the Proxy, whose own hooks then look after it."""
-    metadata = kwargs.get("metadata") or kwargs.get("litellm_metadata")
-    return kwargs.get("proxy_server_request") is not None or (isinstance(metadata, Mapping) and "user_api_key" in metadata)
 
 
 def _router() -> Any:

@@ -122,6 +122,12 @@ def _said_in(kwargs: Mapping[str, Any]) -> Any:
     return next((said for said in places if isinstance(said, Mapping) and "frugal" in said), None)
 
 
+def from_proxy(kwargs: Mapping[str, Any]) -> bool:
+    """Whether a call comes from the Proxy, whose own hooks then look after it."""
+    metadata = kwargs.get("metadata") or kwargs.get("litellm_metadata")
+    return kwargs.get("proxy_server_request") is not None or (isinstance(metadata, Mapping) and "user_api_key" in metadata)
+
+
 def _between_us(kwargs: Mapping[str, Any]) -> Mapping[str, Any]:
     """The arguments without what the caller told us, where LiteLLM would send his metadata on to the provider."""
     said = kwargs.get("metadata")

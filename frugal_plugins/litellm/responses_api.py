@@ -89,17 +89,27 @@ class ResponsesReading:
 
     def __iter__(self) -> Iterator[Any]:
         yield OPENED
-        for event in self.source:
-            self._read(event)
-            yield event
-        self._ended = True
+        try:
+            for event in self.source:
+                self._read(event)
+                yield event
+            self._ended = True
+        finally:
+            connection: Any = getattr(self.source, "response", None)
+            if not self._ended and hasattr(connection, "close"):
+                connection.close()  # LiteLLM's iterator has no close of its own
 
     async def __aiter__(self) -> AsyncIterator[Any]:
         yield OPENED
-        async for event in self.source:
-            self._read(event)
-            yield event
-        self._ended = True
+        try:
+            async for event in self.source:
+                self._read(event)
+                yield event
+            self._ended = True
+        finally:
+            connection: Any = getattr(self.source, "response", None)
+            if not self._ended and hasattr(connection, "aclose"):
+                await connection.aclose()
 
     @property
     def model(self) -> str:

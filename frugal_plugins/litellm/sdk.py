@@ -1,26 +1,26 @@
-"""The LiteLLM SDK: its two entry points, sync and async, streamed or not, travelling through a recipe."""
+"""The LiteLLM SDK: its entry points and its Router's, sync and async, streamed or not, travelling through a recipe."""
 
 from __future__ import annotations
 
 import os
 import threading
-from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from functools import wraps
+from functools import partial, wraps
 from inspect import signature
-from typing import Any, Final, cast
+from typing import Any, Final
 
 import litellm
 
-from frugal_plugins.drivers import adrive, astream, drive, stream
-from frugal_plugins.flow import Call, Context
-from frugal_plugins.inside import INSIDE, inside
-from frugal_plugins.litellm.convert import Asked, read_call, reply_of, why
+from frugal_plugins.drivers import adrive, drive
+from frugal_plugins.inside import INSIDE
+from frugal_plugins.litellm import sdk_responses
+from frugal_plugins.litellm.convert import Asked, from_proxy, read_call
 from frugal_plugins.litellm.live import marked
-from frugal_plugins.litellm.stored import chunks_of, hidden_of, response_of, stream_attributes
-from frugal_plugins.litellm.streams import OPENED, FrugalAsyncStream, FrugalStream, Reading, asks_usage
+from frugal_plugins.litellm.sdk_chat import Line, aanswer, answer
+from frugal_plugins.litellm.sdk_router import AtRouter
 from frugal_plugins.recipe.recipe import Recipe
-from frugal_plugins.request import Reply
+from frugal_plugins.request import Endpoint, Reply
 
 
 @dataclass(slots=True)
@@ -30,6 +30,10 @@ class _Door:
     recipe: Recipe
     completion: Any
     acompletion: Any
+    responses: Any
+    aresponses: Any
+    router_completion: Any
+    router_acompletion: Any
     open: bool = True
 
 
@@ -38,7 +42,10 @@ _lock: Final = threading.Lock()
 
 
 def install(recipe: Recipe | str | os.PathLike[str] | Mapping[str, Any]) -> Recipe:
-    """Send `litellm.completion` and `litellm.acompletion`, streamed or not, through a recipe.
+    """Send `litellm.completion`, `acompletion`, `responses` and `aresponses`, streamed or not, through a recipe.
+
+    A `litellm.Router`'s `completion` and `acompletion` too: one request, whatever retries and fallbacks it takes, is one row
+    of the ledger, and may be routed to any model the Router has a name for.
 
     `recipe` is a Recipe, a path, the name of a shipped recipe, or a dict; the loaded Recipe is returned. Installing again
     replaces the recipe. Code that did `from litellm import completion` before keeps LiteLLM's own function. A stored answer
@@ -50,10 +57,10 @@ def install(recipe: Recipe | str | os.PathLike[str] | Mapping[str, Any]) -> Reci
         if _doors:
             _doors[0].recipe = loaded
             return loaded
-        door = _Door(loaded, litellm.completion, litellm.acompletion)
+        door = _Door(loaded, *(getattr(home, name) for home, name, _ in _entries()))
         _doors.append(door)
-        litellm.completion = _sync_entry(door)
-        litellm.acompletion = _async_entry(door)
+        for home, name, make in _entries():
+            setattr(home, name, make(door))
     return loaded
 
 
@@ -64,9 +71,10 @@ def uninstall() -> None:
             return
         door = _doors.pop()
         door.open = False  # an entry someone else has wrapped or kept goes on as LiteLLM's own
-        for name in ("completion", "acompletion"):
-            if getattr(getattr(litellm, name), "frugal_door", None) is door:
-                setattr(litellm, name, getattr(door, name))
+        before = (door.completion, door.acompletion, door.responses, door.aresponses, door.router_completion, door.router_acompletion)
+        for (home, name, _), original in zip(_entries(), before, strict=True):
+            if getattr(getattr(home, name), "frugal_door", None) is door:
+                setattr(home, name, original)
 
 
 def originals() -> tuple[Any, Any]:
@@ -99,81 +107,88 @@ def _async_entry(door: _Door) -> Any:
     return acompletion
 
 
-def _asked(door: _Door, names: tuple[str, ...], args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Asked | None:
+def _sync_responses(door: _Door) -> Any:
+    original, names = door.responses, tuple(signature(door.responses).parameters)
+
+    @wraps(original)
+    def responses(*args: Any, **kwargs: Any) -> Any:
+        asked = _asked(door, names, args, kwargs, "responses")
+        return original(*args, **kwargs) if asked is None else sdk_responses.answer(door.recipe, asked, original, door.completion)
+
+    responses.frugal_door = door  # type: ignore[attr-defined]
+    return responses
+
+
+def _async_responses(door: _Door) -> Any:
+    original, names = door.aresponses, tuple(signature(door.aresponses).parameters)
+
+    @wraps(original)
+    async def aresponses(*args: Any, **kwargs: Any) -> Any:
+        asked = _asked(door, names, args, kwargs, "responses")
+        if asked is None:
+            return await original(*args, **kwargs)
+        return await sdk_responses.aanswer(door.recipe, asked, original, door.acompletion)
+
+    aresponses.frugal_door = door  # type: ignore[attr-defined]
+    return aresponses
+
+
+def _sync_router(door: _Door) -> Any:
+    original, names = door.router_completion, tuple(signature(door.router_completion).parameters)[1:]
+
+    @wraps(original)
+    def completion(self: Any, *args: Any, **kwargs: Any) -> Any:
+        at = _at_router(door, self, names, args, kwargs)
+        return original(self, *args, **kwargs) if at is None else answer(door.recipe, at.asked, partial(original, self), at)
+
+    completion.frugal_door = door  # type: ignore[attr-defined]
+    return completion
+
+
+def _async_router(door: _Door) -> Any:
+    original, names = door.router_acompletion, tuple(signature(door.router_acompletion).parameters)[1:]
+
+    @wraps(original)
+    async def acompletion(self: Any, *args: Any, **kwargs: Any) -> Any:
+        at = _at_router(door, self, names, args, kwargs)
+        if at is None:
+            return await original(self, *args, **kwargs)
+        return await aanswer(door.recipe, at.asked, partial(original, self), at)
+
+    acompletion.frugal_door = door  # type: ignore[attr-defined]
+    return acompletion
+
+
+def _entries() -> tuple[tuple[Any, str, Callable[[_Door], Any]], ...]:
+    """LiteLLM's entry points, in the order of the door's fields, and what is put in their place."""
+    return (
+        (litellm, "completion", _sync_entry),
+        (litellm, "acompletion", _async_entry),
+        (litellm, "responses", _sync_responses),
+        (litellm, "aresponses", _async_responses),
+        (litellm.Router, "completion", _sync_router),
+        (litellm.Router, "acompletion", _async_router),
+    )
+
+
+def _asked(
+    door: _Door, names: tuple[str, ...], args: tuple[Any, ...], kwargs: Mapping[str, Any], endpoint: Endpoint = "chat"
+) -> Asked | None:
     """The call as a request; None where it is to go through untouched."""
-    if not door.open or door.recipe.off or kwargs.get("acompletion") or _is_inside(kwargs):
+    if not door.open or door.recipe.off or kwargs.get("acompletion") or kwargs.get("aresponses") or _is_inside(kwargs):
         return None
     named = dict(zip(names, args, strict=False))
     if len(args) > len(names) or named.keys() & kwargs.keys():
         return None  # LiteLLM's own TypeError says it best
-    return read_call({**named, **kwargs})
+    return read_call({**named, **kwargs}, endpoint)
 
 
-@dataclass(frozen=True, slots=True)
-class Line:
-    """One request on its way to LiteLLM: what was asked, and LiteLLM's own function to ask it with."""
-
-    recipe: Recipe
-    asked: Asked
-    original: Any
-    ctx: Context
-    adjust: Callable[[dict[str, Any]], dict[str, Any]]
-
-    def kwargs(self, call: Call) -> dict[str, Any]:
-        """The arguments of a call whose answer is wanted in one piece."""
-        kwargs = self.adjust(_as_inside(self.asked.kwargs_for(call)))
-        if kwargs.get("stream"):
-            kwargs = {name: value for name, value in kwargs.items() if name not in ("stream", "stream_options")}
-        return kwargs
-
-    def stream_kwargs(self, call: Call) -> tuple[dict[str, Any], bool]:
-        """The arguments of a call whose answer is read in pieces, and whether its usage chunk is only for us.
-
-        Where no technique is at work the request goes out as it came; its stream is then booked with counted tokens.
-        """
-        kwargs = _as_inside(self.asked.kwargs_for(call))
-        idle = not self.recipe.steps or self.ctx.group == "bypassed"
-        return (kwargs, False) if idle else asks_usage(kwargs)
-
-    def send(self, call: Call) -> Reply:
-        """Ask and wait."""
-        with inside():
-            return reply_of(self.original(**self.kwargs(call)), asked_model=call.request.model)
-
-    async def asend(self, call: Call) -> Reply:
-        """Ask and await."""
-        with inside():
-            return reply_of(await self.original(**self.kwargs(call)), asked_model=call.request.model)
-
-    def details(self, reply: Reply | None = None) -> dict[str, Any]:
-        """What the caller finds in `_hidden_params["frugal"]`."""
-        asked_last = self.ctx.attempts[-1].call.request.model if self.ctx.attempts else None
-        model = reply.model if reply is not None else asked_last
-        found: dict[str, Any] = {"id": self.ctx.id, "why": why(self.ctx.decisions), "model": model, "recipe": self.recipe.name}
-        if reply is not None and reply.saved is not None:
-            usd = self.recipe.prices.cost(self.recipe.baseline_model(self.asked.request), reply.saved)
-            tokens = {"input_tokens": reply.saved.input_tokens, "output_tokens": reply.saved.output_tokens}
-            found["saved"] = {**tokens, "usd": None if usd is None else str(usd)}
-        return found
-
-    def response(self, reply: Reply) -> Any:
-        """What the caller gets: LiteLLM's own object, or a stored answer in its shape."""
-        details = self.details(reply)
-        if reply.raw is None or reply.saved is not None:
-            return response_of(reply, details)
-        if isinstance(getattr(reply.raw, "_hidden_params", None), dict):
-            reply.raw._hidden_params["frugal"] = details
-        return reply.raw
-
-
-def _as_inside(kwargs: dict[str, Any]) -> dict[str, Any]:
-    """Say in the metadata that a call is ours, where LiteLLM will make it from another thread: its `fallbacks`."""
-    if kwargs.get("fallbacks") is None and not litellm.model_fallbacks:
-        return kwargs
-    metadata = kwargs.get("metadata")
-    before = metadata if isinstance(metadata, Mapping) else {}
-    said = before.get("frugal")
-    return {**kwargs, "metadata": {**before, "frugal": {**(said if isinstance(said, Mapping) else {}), "inside": True}}}
+def _at_router(door: _Door, router: Any, names: tuple[str, ...], args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> AtRouter | None:
+    """A Router's call as a request; None where it is to go through untouched."""
+    named = dict(zip(names, args, strict=False))
+    if not door.open or door.recipe.off or _is_inside(kwargs) or from_proxy(kwargs) or named.keys() & kwargs.keys():
+        return None
+    return AtRouter.read(door.recipe, router, {**named, **kwargs})
 
 
 def _is_inside(kwargs: Mapping[str, Any]) -> bool:
@@ -181,75 +196,6 @@ def _is_inside(kwargs: Mapping[str, Any]) -> bool:
     metadata = kwargs.get("metadata")
     said = metadata.get("frugal") if isinstance(metadata, Mapping) else None
     return INSIDE.get() or marked(kwargs) is not None or (isinstance(said, Mapping) and said.get("inside") is True)
-
-
-def _as_it_is(kwargs: dict[str, Any]) -> dict[str, Any]:
-    return kwargs
-
-
-def answer(recipe: Recipe, asked: Asked, original: Any) -> Any:
-    """One call of `litellm.completion`, through the recipe."""
-    flow, ctx = asked.start(recipe)
-    line = Line(recipe, asked, original, ctx, _as_it_is)
-    if not asked.request.stream:
-        return line.response(drive(flow, ctx, line.send))
-    opened: list[Reading] = []
-    stored: list[Reply] = []
-
-    def open_stream(call: Call) -> Reading:
-        kwargs, hide = line.stream_kwargs(call)
-        with inside():
-            opened.append(Reading(original(**kwargs), call.request, hide_usage=hide))
-        return opened[-1]
-
-    def replay(reply: Reply) -> Generator[Any]:
-        stored.append(reply)
-        yield OPENED
-        yield from chunks_of(reply, line.details(reply), with_usage=_wants_usage(asked))
-
-    chunks = cast("Generator[Any]", stream(flow, ctx, line.send, open_stream, replay))
-    next(chunks)  # opens the connection, so that an error of opening is raised here and not at the first chunk
-    return FrugalStream(chunks, opened[-1].source if opened else None, *_beside(line, opened, stored))
-
-
-async def aanswer(recipe: Recipe, asked: Asked, original: Any) -> Any:
-    """One call of `litellm.acompletion`, through the recipe."""
-    flow, ctx = asked.start(recipe)
-    line = Line(recipe, asked, original, ctx, _as_it_is)
-    if not asked.request.stream:
-        return line.response(await adrive(flow, ctx, line.asend))
-    opened: list[Reading] = []
-    stored: list[Reply] = []
-
-    async def open_stream(call: Call) -> Reading:
-        kwargs, hide = line.stream_kwargs(call)
-        with inside():
-            opened.append(Reading(await original(**kwargs), call.request, hide_usage=hide))
-        return opened[-1]
-
-    def replay(reply: Reply) -> Generator[Any]:
-        stored.append(reply)
-        yield OPENED
-        yield from chunks_of(reply, line.details(reply), with_usage=_wants_usage(asked))
-
-    chunks = cast("AsyncGenerator[Any]", astream(flow, ctx, line.asend, open_stream, replay))
-    await anext(chunks)
-    return FrugalAsyncStream(chunks, opened[-1] if opened else None, *_beside(line, opened, stored))
-
-
-def _beside(line: Line, opened: list[Reading], stored: list[Reply]) -> tuple[dict[str, Any], dict[str, Any]]:
-    """The hidden params of a stream, and the attributes of one that no provider opened."""
-    if opened:
-        sent = line.details()
-        return {"frugal": {**sent, "model": opened[-1].model}}, {}
-    details = line.details(stored[-1])
-    hidden = hidden_of(details) if stored[-1].saved is not None else {"frugal": details}
-    return hidden, stream_attributes(stored[-1], line.asked.kwargs.get("messages"))
-
-
-def _wants_usage(asked: Asked) -> bool:
-    options = asked.kwargs.get("stream_options")
-    return isinstance(options, Mapping) and options.get("include_usage") is True
 
 
 def ask_once(recipe: Recipe, asked: Asked, adjust: Callable[[dict[str, Any]], dict[str, Any]]) -> Reply:

@@ -112,7 +112,7 @@ async def test_a_model_nobody_has_is_the_same_404(openai: dict[str, Any], make_r
 
 def test_an_error_is_the_very_object_liteLLM_raised(make_recipe: MakeRecipe) -> None:
     from frugal_plugins.litellm.convert import read_call
-    from frugal_plugins.litellm.sdk import answer
+    from frugal_plugins.litellm.sdk_chat import answer
 
     raised = litellm.RateLimitError("slow down", "openai", "gpt-4o")
 
