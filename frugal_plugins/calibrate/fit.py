@@ -4,12 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import combinations
 from typing import TYPE_CHECKING, Any, Final
 
 from frugal_plugins.calibrate.points import choose_points
 from frugal_plugins.learned.embedding import FINGERPRINT
 from frugal_plugins.learned.features import PROMPT_BLOCKS
-from frugal_plugins.learned.ladder import SHORTEST_ANSWER_CHARS, Bought, Ladder, Model, expected_usd, step_blocks, step_features
+from frugal_plugins.learned.ladder import (
+    SHORTEST_ANSWER_CHARS,
+    Bought,
+    Ladder,
+    Model,
+    Step,
+    expected_usd,
+    step_blocks,
+    step_features,
+)
 from frugal_plugins.learned.smoother import Smoother, fit_smoother
 
 if TYPE_CHECKING:
@@ -18,12 +28,12 @@ if TYPE_CHECKING:
     Matrix = np.ndarray[Any, np.dtype[np.float64]]
 
 FEWEST_ROWS: Final = 200
-CONFIDENCE: Final = 0.55
+CONFIDENCE: Final = 0.65
 TARGETS_PERCENT: Final = (90.0, 95.0, 98.0, 99.0, 100.0)
 _GRID: Final = 60
-_PARTS: Final = 5
 _STEP_LANDMARKS: Final = 250
 _CHEAP_SHARE: Final = 0.35
+_MOST_VOTERS: Final = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,24 +110,9 @@ def fit_ladder(
 
     data = data.only(undominated(data))
     worth = np.geomspace(200.0, 0.005, _GRID) / data.kept_usd.mean()
-    orders = vote_orders(data) if votes and data.answers else [()]
-    best, points = choose_points(data, held_out(data, worth, orders), targets_percent, confidence)
-    prompt, seen = fit_prompt(data)
-    return replace(_walk(data, prompt, seen, worth, orders[best]), points=points)
-
-
-def held_out(data: Outcomes, worth: Matrix, orders: Sequence[tuple[int, ...]]) -> list[tuple[Matrix, Matrix]]:
-    """For each order of votes, what rows come to under ladders fitted without them: correctness and dollars by price of quality."""
-    import numpy as np
-
-    part = np.random.default_rng(0).permutation(len(data)) % _PARTS
-    curves = [(np.zeros((len(data), len(worth))), np.zeros((len(data), len(worth)))) for _ in orders]
-    for number in range(_PARTS):
-        train, test = data.take(np.flatnonzero(part != number)), data.take(np.flatnonzero(part == number))
-        prompt, seen = fit_prompt(train)
-        for order, (right, usd) in zip(orders, curves, strict=True):
-            right[part == number], usd[part == number] = tried(_walk(train, prompt, seen, worth, order), test)
-    return curves
+    may_buy = voters(data) if votes and data.answers else ()
+    ladder, right, usd = climbed(data, *fit_prompt(data), worth, may_buy)
+    return only_used(replace(ladder, points=choose_points(data, right, usd, targets_percent, confidence)))
 
 
 def tried(ladder: Ladder, data: Outcomes) -> tuple[Matrix, Matrix]:
@@ -126,19 +121,24 @@ def tried(ladder: Ladder, data: Outcomes) -> tuple[Matrix, Matrix]:
 
     seen = ladder.prompt(data.features)
     expected = expected_usd(seen, data.input_tokens, data.models)
-    right, usd = np.zeros((len(data), len(ladder.worth))), np.zeros((len(data), len(ladder.worth)))
-    alive = np.ones(right.shape, dtype=bool)
-    for number in range(len(ladder.votes) + 1):
-        state = _state(data, seen, ladder.votes, number)
-        values, outcomes = _ends(data, ladder.steps[number](state), expected, ladder.worth, ladder.votes[:number])
-        now_right, now_usd = _taken(values, outcomes)
-        onward = ladder.onward[number](state) > 0 if number < len(ladder.votes) else np.zeros_like(alive)
-        ends = alive & ~onward
-        right[ends] = now_right[ends]
-        usd[ends] += now_usd[ends]
-        alive &= onward
-        if number < len(ladder.votes):
-            usd += alive * data.usd[:, [ladder.votes[number]]]
+    shape = (len(data), len(ladder.worth))
+    right, usd = np.zeros(shape), np.zeros(shape)
+    here = {step.held: np.zeros(shape, dtype=bool) for step in ladder.steps}
+    here[()][:] = True
+    for step in ladder.steps:
+        state = step_features(seen, data.answers or [()] * len(data), step.held, len(data.models))
+        said = step.sees(state)
+        end = _end(data, said[:, : len(data.models)], expected, ladder.worth, step.held)
+        gains = _gains(said, len(data.models), len(step.onward), len(ladder.worth))
+        best = gains.argmax(axis=0)
+        for place, vote in enumerate(step.onward):
+            buys = here[step.held] & (best == place) & (gains[place] > 0)
+            here[_with(step.held, vote)] |= buys
+            here[step.held] &= ~buys
+            usd += buys * data.usd[:, [vote]]
+        ends = here[step.held]
+        right[ends] = end.right[ends]
+        usd[ends] += end.usd[ends]
     return right, usd
 
 
@@ -152,65 +152,102 @@ def undominated(data: Outcomes) -> list[int]:
     return kept
 
 
-def vote_orders(data: Outcomes) -> list[tuple[int, ...]]:
-    """Which cheap answers may be bought first: of the two cheapest models the better one, then the other to compare it with.
-
-    One order, not a choice among many: on a few hundred rows the luckiest of several is not the best of them.
-    """
-    usd, right = data.usd.mean(axis=0), data.right.mean(axis=0)
-    cheap = [m for m in range(len(usd)) if usd[m] <= _CHEAP_SHARE * data.kept_usd.mean()][:2]
-    return [tuple(sorted(cheap, key=lambda m: -float(right[m])))] if len(cheap) == 2 else [()]
+def voters(data: Outcomes) -> tuple[int, ...]:
+    """Whose answers may be bought to be compared: the cheapest few that cost well under what always the reference would cost."""
+    usd = data.usd.mean(axis=0)
+    cheap = tuple(m for m in range(len(usd)) if usd[m] <= _CHEAP_SHARE * data.kept_usd.mean())[:_MOST_VOTERS]
+    return cheap if len(cheap) > 1 else ()
 
 
-def _walk(data: Outcomes, prompt: Smoother, seen: Matrix, worth: Matrix, votes: tuple[int, ...]) -> Ladder:
-    """Backward induction: from the last vote to the first decision, each step valued by what the later ones really came to.
+def climbed(data: Outcomes, prompt: Smoother, seen: Matrix, worth: Matrix, votes: tuple[int, ...]) -> tuple[Ladder, Matrix, Matrix]:
+    """Backward induction: from all votes in hand to none, each step valued by what the later ones come to. Also says what these
+    rows come to on the ladder, each as if it had been left out: correctness and dollars by price of quality.
 
     `seen` are the prompt's predictions of these rows, each made without the row itself.
     """
     import numpy as np
 
     expected = expected_usd(seen, data.input_tokens, data.models)
-    steps: list[Smoother] = []
-    onward: list[Smoother] = []
-    right = usd = np.zeros((len(data), len(worth)))
-    for number in range(len(votes), -1, -1):
-        state = _state(data, seen, votes, number)
+    steps: list[Step] = []
+    ahead: dict[tuple[int, ...], _Ends] = {}
+    for held in reversed([held for count in range(len(votes) + 1) for held in combinations(votes, count)]):
+        state = step_features(seen, data.answers or [()] * len(data), held, len(data.models))
         blocks = step_blocks(state.shape[1])
-        step, left_out = fit_smoother(state, data.right, blocks, most=_STEP_LANDMARKS)
-        values, outcomes = _ends(data, left_out, expected, worth, votes[:number])
-        now_right, now_usd = _taken(values, outcomes)
-        if number < len(votes):
-            after = usd + data.usd[:, [votes[number]]]
-            gained = (right - worth * after) - (now_right - worth * now_usd)
+        sees, left_out = fit_smoother(state, data.right, blocks, most=_STEP_LANDMARKS)
+        here = _end(data, left_out, expected, worth, held)
+        onward = tuple(vote for vote in votes if vote not in held)
+        if onward:
+            after = [ahead[_with(held, vote)].paying(data.usd[:, [vote]]) for vote in onward]
+            gained = np.hstack([later.value(worth) - here.value(worth) for later in after])
             further, more = fit_smoother(state, gained, blocks, most=_STEP_LANDMARKS)
-            onward.insert(0, further)
-            now_right, now_usd = np.where(more > 0, right, now_right), np.where(more > 0, after, now_usd)
-        right, usd = now_right, now_usd
-        steps.insert(0, step)
-    return Ladder(data.models, votes, worth, prompt, tuple(steps), tuple(onward), (), FINGERPRINT, len(data))
+            sees, gains = sees.beside(further), _gains(more, 0, len(onward), len(worth))
+            for later, gain, least in zip(after, gains, gains.max(axis=0) <= gains, strict=True):
+                here = here.unless((gain > 0) & least, later)
+        ahead[held] = here
+        steps.append(Step(held, onward, sees))
+    return Ladder(data.models, votes, worth, prompt, tuple(reversed(steps)), (), FINGERPRINT, len(data)), ahead[()].right, ahead[()].usd
 
 
-def _state(data: Outcomes, seen: Matrix, votes: tuple[int, ...], number: int) -> Matrix:
-    held = votes[:number]
-    bought = [[answers[vote] for vote in held] for answers in data.answers] if held else [[]] * len(data)
-    return step_features(seen, bought, votes, len(data.models))
-
-
-def _ends(data: Outcomes, right: Matrix, expected: Matrix, worth: Matrix, held: Sequence[int]) -> tuple[Matrix, Matrix]:
-    """Each way to end here: what it is thought to be worth (model, row, price), and what it really came to (2, model, row, price)."""
+def only_used(ladder: Ladder) -> Ladder:
+    """The ladder without the prices of quality none of its points uses."""
     import numpy as np
 
-    shape = (len(data), len(worth))
-    free = [0.0 if model in held else 1.0 for model in range(len(data.models))]
-    values = np.stack([right[:, [m]] - free[m] * worth * expected[:, [m]] for m in range(len(free))])
-    came_right = np.stack([np.broadcast_to(data.right[:, [m]], shape) for m in range(len(free))])
-    came_usd = np.stack([np.broadcast_to(free[m] * data.usd[:, [m]], shape) for m in range(len(free))])
-    return values, np.stack([came_right, came_usd])
+    used = sorted({place for point in ladder.points for place in (point.first, point.second)})
+    count, grid = len(ladder.models), len(ladder.worth)
+    points = tuple(replace(p, first=used.index(p.first), second=used.index(p.second)) for p in ladder.points)
+    steps = []
+    for step in ladder.steps:
+        wanted = [*range(count), *(count + grid * vote + place for vote in range(len(step.onward)) for place in used)]
+        steps.append(replace(step, sees=step.sees.only(np.array(wanted))))
+    return replace(ladder, worth=ladder.worth[used], points=points, steps=tuple(steps))
 
 
-def _taken(values: Matrix, outcomes: Matrix) -> tuple[Matrix, Matrix]:
-    """What the most valued end of each row really came to."""
+@dataclass(frozen=True, slots=True)
+class _Ends:
+    """What acting from here on comes to, by row and price: really, and as it was thought."""
+
+    right: Matrix
+    usd: Matrix
+    thought_right: Matrix
+    thought_usd: Matrix
+
+    def value(self, worth: Matrix) -> Matrix:
+        """What this is worth: half what it really came to, half what was thought, which knows less of chance and more of itself."""
+        value: Matrix = (self.right - worth * self.usd + self.thought_right - worth * self.thought_usd) / 2
+        return value
+
+    def paying(self, usd: Matrix) -> _Ends:
+        """The same after one more answer was paid for."""
+        return replace(self, usd=self.usd + usd, thought_usd=self.thought_usd + usd)
+
+    def unless(self, where: Matrix, other: _Ends) -> _Ends:
+        """This, but the other at some rows and prices."""
+        import numpy as np
+
+        both = ((getattr(other, name), getattr(self, name)) for name in ("right", "usd", "thought_right", "thought_usd"))
+        return _Ends(*(np.where(where, one, another) for one, another in both))
+
+
+def _end(data: Outcomes, right: Matrix, expected: Matrix, worth: Matrix, held: Sequence[int]) -> _Ends:
+    """The most valued way to end here, by row and price: the answer of a model in hand, or that of one more model."""
     import numpy as np
 
-    chosen = values.argmax(axis=0)[None]
-    return np.take_along_axis(outcomes[0], chosen, 0)[0], np.take_along_axis(outcomes[1], chosen, 0)[0]
+    rows = np.arange(len(data))[:, None]
+    paid = np.array([0.0 if model in held else 1.0 for model in range(len(data.models))])
+    values = np.stack([right[:, [m]] - worth * paid[m] * expected[:, [m]] for m in range(len(paid))])
+    chosen = values.argmax(axis=0)
+    return _Ends(data.right[rows, chosen], (paid * data.usd)[rows, chosen], right[rows, chosen], (paid * expected)[rows, chosen])
+
+
+def _gains(said: Matrix, after: int, votes: int, prices: int) -> Matrix:
+    """What was said of buying each vote (votes x rows x prices); one line of nothing where none can be bought."""
+    import numpy as np
+
+    if not votes:
+        return np.zeros((1, len(said), prices))
+    gains: Matrix = said[:, after:].reshape(len(said), votes, prices).transpose(1, 0, 2)
+    return gains
+
+
+def _with(held: tuple[int, ...], vote: int) -> tuple[int, ...]:
+    return tuple(sorted((*held, vote)))

@@ -28,54 +28,51 @@ class Rows(Protocol):
     def kept_right(self) -> Matrix: ...  # noqa: D102
 
 
-def choose_points(
-    data: Rows, curves: Sequence[tuple[Matrix, Matrix]], targets_percent: Sequence[float], confidence: float
-) -> tuple[int, tuple[Point, ...]]:
-    """The curve that is cheapest over all targets, and its operating point for each.
+def choose_points(data: Rows, right: Matrix, usd: Matrix, targets_percent: Sequence[float], confidence: float) -> tuple[Point, ...]:
+    """The operating point for each target on a curve: correctness and dollars, rows x prices of quality, the cheapest first.
 
-    A curve is (correctness, dollars), rows x prices of quality. Between two prices requests are split by lot, which reaches
-    every quality in between at a cost in between.
+    Between two neighbouring prices requests are split by lot, which reaches every quality in between at a cost in between.
     """
-    each = [[operating_point(data, right, usd, target, confidence) for target in targets_percent] for right, usd in curves]
-    best = min(range(len(each)), key=lambda i: sum(point.cost_usd for point in each[i]))
-    return best, tuple(each[best])
+    return tuple(operating_point(data, right, usd, target, confidence) for target in targets_percent)
 
 
 def operating_point(data: Rows, right: Matrix, usd: Matrix, target_percent: float, confidence: float) -> Point:
-    """The cheapest mixture of two neighbouring prices that keeps `target_percent` of the reference's correctness."""
+    """The least price of quality that keeps `target_percent` of the reference's correctness, mixed with the next lower one.
+
+    Paying more for quality brings more of it and costs more; where a few hundred rows say otherwise it is chance, so both are
+    read as rising curves. Picking the luckiest of many prices, or of many mixtures, would promise what new rows do not keep.
+    """
     import numpy as np
 
     needed = data.kept_right[:, None] * target_percent / 100
     gap = right - needed
-    margin = NormalDist().inv_cdf(confidence) * gap.std(axis=0) / np.sqrt(len(gap)) if confidence != 0.5 else 0.0
-    over, costs = gap.mean(axis=0) - margin, usd.mean(axis=0)
-    first, second, share = cheapest_mixture(over, costs)
-    if first < 0:
+    margin = NormalDist().inv_cdf(confidence) * gap.std(axis=0) / np.sqrt(len(gap))
+    over = rising(gap.mean(axis=0) - margin)
+    if over[-1] < 0:
         return _constant(data, int(data.right.mean(axis=0).argmax()), target_percent)
+    first = int(np.flatnonzero(over >= 0)[0])
+    second = max(0, first - 1)
+    share = float(-over[second] / (over[first] - over[second])) if second < first else 1.0
     mixed = share * right[:, first] + (1 - share) * right[:, second]
-    cost = float(share * costs[first] + (1 - share) * costs[second])
+    cost = float((share * usd[:, first] + (1 - share) * usd[:, second]).mean())
     constant = guarded(data, mixed, cost)
     if constant is not None:
         return _constant(data, constant, target_percent)
     return Point(target_percent, first, second, share, None, float(mixed.mean()), cost)
 
 
-def cheapest_mixture(over: Matrix, costs: Matrix) -> tuple[int, int, float]:
-    """Two places and the share of the first, such that the mean of `over` is not negative and the cost least; (-1, -1, 0) if none."""
+def rising(values: Matrix) -> Matrix:
+    """The nearest curve that never falls (isotonic regression: neighbours that fall share their mean)."""
     import numpy as np
 
-    enough, short = np.flatnonzero(over >= 0), np.flatnonzero(over < 0)
-    if not len(enough):
-        return -1, -1, 0.0
-    first = int(enough[costs[enough].argmin()])
-    found, least = (first, first, 1.0), float(costs[first])
-    for i in enough:
-        shares = -over[short] / (over[i] - over[short])
-        mixed = shares * costs[i] + (1 - shares) * costs[short]
-        if len(short) and mixed.min() < least:
-            place = int(mixed.argmin())
-            least, found = float(mixed.min()), (int(i), int(short[place]), float(shares[place]))
-    return found
+    runs: list[tuple[float, int]] = []
+    for value in values.tolist():
+        mean, count = value, 1
+        while runs and runs[-1][0] > mean:
+            before, many = runs.pop()
+            mean, count = (before * many + mean * count) / (many + count), many + count
+        runs.append((mean, count))
+    return np.repeat([mean for mean, _ in runs], [count for _, count in runs])
 
 
 def guarded(data: Rows, mixed: Matrix, cost: float) -> int | None:

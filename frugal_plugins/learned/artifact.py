@@ -5,14 +5,14 @@ from __future__ import annotations
 import base64
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from frugal_plugins.errors import RecipeError
 from frugal_plugins.learned.embedding import FINGERPRINT
-from frugal_plugins.learned.ladder import Ladder, Model, Point
+from frugal_plugins.learned.ladder import Ladder, Model, Point, Step
 from frugal_plugins.learned.smoother import Block, Smoother
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     Matrix = np.ndarray[Any, np.dtype[np.float64]]
 
-FORMAT: Final = "frugal-ladder/1"
+FORMAT: Final = "frugal-ladder/2"
 MOST_BYTES: Final = 5_000_000
 _MOST_NUMBERS: Final = 4_000_000
 
@@ -37,8 +37,7 @@ def write_ladder(ladder: Ladder, path: str | os.PathLike[str], *, report: Mappin
         "report": dict(report or {}),
         "worth": _packed(ladder.worth),
         "prompt": _smoother_out(ladder.prompt),
-        "steps": [_smoother_out(step) for step in ladder.steps],
-        "onward": [_smoother_out(step) for step in ladder.onward],
+        "steps": [{"held": list(step.held), "onward": list(step.onward), "sees": _smoother_out(step.sees)} for step in ladder.steps],
     }
     target = Path(path)
     part = target.with_name(f"{target.name}.{os.getpid()}.part")
@@ -78,19 +77,23 @@ def read_ladder(path: str | os.PathLike[str], *, models: frozenset[str] | None =
 def _ladder_in(body: Mapping[str, Any]) -> Ladder:
     ladder = Ladder(
         models=tuple(Model(**model) for model in body["models"]),
-        votes=tuple(int(vote) for vote in body["votes"]),
+        votes=_places(body["votes"]),
         worth=_unpacked(body["worth"]),
         prompt=_smoother_in(body["prompt"]),
-        steps=tuple(_smoother_in(step) for step in body["steps"]),
-        onward=tuple(_smoother_in(step) for step in body["onward"]),
+        steps=tuple(Step(_places(step["held"]), _places(step["onward"]), _smoother_in(step["sees"])) for step in body["steps"]),
         points=tuple(Point(**point) for point in body["points"]),
         embedding=body["embedding"],
         rows=int(body["rows"]),
     )
-    fits = len(ladder.steps) == len(ladder.votes) + 1 and len(ladder.onward) == len(ladder.votes) and ladder.points and ladder.models
-    if not fits or any(not 0 <= vote < len(ladder.models) for vote in ladder.votes):
+    places = {place for step in ladder.steps for place in (*step.held, *step.onward)} | set(ladder.votes)
+    whole = ladder.points and ladder.models and ladder.steps and not ladder.steps[0].held
+    if not whole or not places <= set(range(len(ladder.models))):
         raise ValueError("its parts do not belong together")
     return ladder
+
+
+def _places(body: Sequence[Any]) -> tuple[int, ...]:
+    return tuple(int(place) for place in body)
 
 
 def _smoother_out(smoother: Smoother) -> dict[str, Any]:

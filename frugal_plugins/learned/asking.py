@@ -46,7 +46,7 @@ class Asking:
         tokens = input_tokens(request)
         self.input_tokens = [tokens * read_share(model.name) for model in ladder.models]
         self.draw = int(fingerprint([request.messages])[:8], 16) / 2**32
-        self.bought: list[Bought] = []
+        self.bought: dict[int, Bought] = {}
         self.replies: dict[int, Reply] = {}
 
     def next(self) -> Action:
@@ -56,9 +56,9 @@ class Asking:
     def saw(self, model: int, reply: Reply, verdict: Verdict) -> None:
         """An answer came back and was looked at."""
         self.replies[model] = reply
-        if len(self.bought) < len(self.ladder.votes) and self.ladder.votes[len(self.bought)] == model:
+        if self.ladder.step(tuple(sorted({*self.bought, model}))) is not None:
             says = stated(reply.text) if verdict.good else None
-            self.bought.append(Bought(len(reply.text), says, verdict.good))
+            self.bought[model] = Bought(len(reply.text), says, verdict.good)
 
     def above(self, model: int) -> int | None:
         """The allowed model that is most likely right among those dearer than `model`, or None."""

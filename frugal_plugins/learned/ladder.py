@@ -7,8 +7,9 @@ cheap answer to compare with are all such actions. The numbers come from `frugal
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import combinations
 from typing import TYPE_CHECKING, Any, Final
 
 from frugal_plugins.learned.agreement import Stated
@@ -73,22 +74,35 @@ class Action:
 
 
 @dataclass(frozen=True, slots=True)
+class Step:
+    """What can be known with the answers of some models in hand.
+
+    Attributes:
+        held: the models whose answers were bought, in the order of the ladder.
+        onward: the models whose answer may be bought next.
+        sees: predicts the correctness of each model, then, for each of `onward` and each price of the grid, what buying that
+            answer is worth more than ending now.
+    """
+
+    held: tuple[int, ...]
+    onward: tuple[int, ...]
+    sees: Smoother
+
+
+@dataclass(frozen=True, slots=True)
 class Ladder:
-    """Everything a decision needs. `models` are cheapest first; `votes` are bought first, in this order, where that pays.
+    """Everything a decision needs. `models` are cheapest first; answers of `votes` may be bought first, in the order that pays.
 
     Attributes:
         prompt: predicts from prompt features the correctness of each model and the logarithm of its answer's length.
-        steps: for 0, 1, ... answers in hand, predicts the correctness of each model.
-        onward: for the same steps but the last, predicts what buying the next vote is worth more than acting now, for each
-            price of the grid.
+        steps: one for each set of votes in hand.
     """
 
     models: tuple[Model, ...]
     votes: tuple[int, ...]
     worth: Matrix
     prompt: Smoother
-    steps: tuple[Smoother, ...]
-    onward: tuple[Smoother, ...]
+    steps: tuple[Step, ...]
     points: tuple[Point, ...] = ()
     embedding: str = ""
     rows: int = 0
@@ -98,10 +112,14 @@ class Ladder:
         enough = [p for p in self.points if p.keep_percent >= keep_percent - 1e-9]
         return min(enough, key=lambda p: p.keep_percent) if enough else max(self.points, key=lambda p: p.keep_percent)
 
+    def step(self, held: tuple[int, ...]) -> Step | None:
+        """The step with these answers in hand."""
+        return next((step for step in self.steps if step.held == held), None)
+
     def decide(
         self,
         seen: Matrix,
-        bought: Sequence[Bought],
+        bought: Mapping[int, Bought],
         input_tokens: Sequence[float],
         point: Point,
         draw: float,
@@ -111,26 +129,30 @@ class Ladder:
     ) -> Action:
         """The best action now, among the `allowed` models (at least one).
 
-        `seen` is what `prompt` predicted for this request, `input_tokens` what the prompt is billed as at each model (fewer where
-        its cache is warm), `draw` in [0, 1) is fixed for a request, `votes` says whether an answer may be bought only to compare it.
+        `seen` is what `prompt` predicted for this request, `bought` the answers in hand by model, `input_tokens` what the prompt is
+        billed as at each model (fewer where its cache is warm), `draw` in [0, 1) is fixed for a request, `votes` says whether an
+        answer may be bought only to compare it.
         """
         import numpy as np
 
         if point.constant is not None and point.constant in allowed:
             return Action(point.constant, accept=False, final=True, expected=float(seen[point.constant]))
         place = point.first if draw < point.share else point.second
-        state = step_features(seen[None], [bought], self.votes, len(self.models))
-        right = self.steps[len(bought)](state)[0]
+        held = tuple(sorted(bought))
+        step = self.step(held) or self.steps[0]
+        count = len(self.models)
+        said = step.sees(step_features(seen[None], [bought], step.held, count))[0]
         costs = self.worth[place] * expected_usd(seen[None], np.array([input_tokens], dtype=np.float64), self.models)[0]
-        held = self.votes[: len(bought)]
-        values = np.array([right[m] - (0.0 if m in held else costs[m]) for m in range(len(self.models))])
-        spoilt = {vote for vote, answer in zip(held, bought, strict=True) if not answer.good}
-        values[[m for m in range(len(values)) if m in spoilt or (m not in held and m not in allowed)]] = -np.inf
+        values = np.array([said[m] - (0.0 if m in held else costs[m]) for m in range(count)])
+        spoilt = {model for model, answer in bought.items() if not answer.good}
+        values[[m for m in range(count) if m in spoilt or (m not in held and m not in allowed)]] = -np.inf
         best = int(values.argmax())
-        more = votes and point.constant is None and len(bought) < len(self.votes) and self.votes[len(bought)] in allowed
-        if more and float(self.onward[len(bought)](state)[0, place]) > 0:
-            return Action(self.votes[len(bought)], accept=False, final=False, expected=float(right[best]))
-        return Action(best, accept=best in held, final=True, expected=float(right[best]))
+        if votes and point.constant is None:
+            gains = said[count:].reshape(len(step.onward), len(self.worth))[:, place]
+            gain, vote = max(((float(g), v) for g, v in zip(gains, step.onward, strict=True) if v in allowed), default=(0.0, -1))
+            if gain > 0:
+                return Action(vote, accept=False, final=False, expected=float(said[best]))
+        return Action(best, accept=best in held, final=True, expected=float(said[best]))
 
 
 def expected_usd(seen: Matrix, input_tokens: Matrix, models: Sequence[Model]) -> Matrix:
@@ -147,28 +169,26 @@ def expected_usd(seen: Matrix, input_tokens: Matrix, models: Sequence[Model]) ->
     return np.stack([input_tokens[:, i] * m.input_usd + tokens[:, i] * m.output_usd for i, m in enumerate(models)], axis=1)
 
 
-def step_features(seen: Matrix, bought: Sequence[Sequence[Bought]], votes: Sequence[int], models: int) -> Matrix:
-    """What is known at a step, one row for each request: the prompt's predictions and how the answers in hand look."""
+def step_features(seen: Matrix, bought: Sequence[Mapping[int, Bought] | Sequence[Bought]], held: Sequence[int], models: int) -> Matrix:
+    """What is known at a step, one row for each request: the prompt's predictions and how the answers in hand look.
+
+    `bought` holds each request's answers by model; those of `held` are looked at, and each two of them are compared.
+    """
     import numpy as np
 
-    held = votes[: len(bought[0])] if bought else ()
     columns = [seen[:, :models]]
-    for place, vote in enumerate(held):
-        chars = np.array([max(SHORTEST_ANSWER_CHARS, answers[place].chars) for answers in bought], dtype=np.float64)
-        columns.append((np.log(chars) - seen[:, models + vote])[:, None])
-        columns.append(np.array([[float(answers[place].says is not None)] for answers in bought]))
-    if len(held) > 1:
-        same = np.array([_same(answers) for answers in bought])
-        columns += [same[:, None]] * _AGREEMENT_COUNTS
+    for model in held:
+        chars = np.array([max(SHORTEST_ANSWER_CHARS, answers[model].chars) for answers in bought], dtype=np.float64)
+        columns.append((np.log(chars) - seen[:, models + model])[:, None])
+        columns.append(np.array([[float(answers[model].says is not None)] for answers in bought]))
+    for one, other in combinations(held, 2):
+        same = np.array([[float(_same(answers[one], answers[other]))] for answers in bought])
+        columns += [same] * _AGREEMENT_COUNTS
     return np.hstack(columns)
 
 
-def _same(answers: Sequence[Bought]) -> float:
-    """Share of later answers that say what the first says."""
-    first = answers[0].says
-    if first is None:
-        return 0.0
-    return sum(other.says is not None and first.same(other.says) for other in answers[1:]) / (len(answers) - 1)
+def _same(one: Bought, other: Bought) -> bool:
+    return one.says is not None and other.says is not None and one.says.same(other.says)
 
 
 def step_blocks(columns: int) -> tuple[Block, ...]:

@@ -7,7 +7,7 @@ beyond it is projected onto that many of them (Nystroem).
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import accumulate
 from typing import TYPE_CHECKING, Any, Final
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     Matrix = np.ndarray[Any, np.dtype[np.float64]]
 
-MOST_LANDMARKS: Final = 900
+MOST_LANDMARKS: Final = 600
 _CLIP: Final = 4.0
 _LARGEST_LEVERAGE: Final = 0.99
 _JITTER: Final = 1e-4
@@ -61,6 +61,17 @@ class Smoother:
         predicted: Matrix = self.offset + near @ self.weights
         return predicted
 
+    def only(self, targets: Matrix) -> Smoother:
+        """Some of the targets."""
+        return replace(self, weights=self.weights[:, targets], offset=self.offset[targets])
+
+    def beside(self, other: Smoother) -> Smoother:
+        """Both in one: this one's targets, then the other's, which must have been fitted on the same rows with the same seed."""
+        import numpy as np
+
+        weights, offset = np.hstack([self.weights, other.weights]), np.concatenate([self.offset, other.offset])
+        return replace(self, weights=weights, offset=offset)
+
 
 def fit_smoother(
     rows: Matrix, targets: Matrix, blocks: tuple[Block, ...], *, noise: float = 2.0, most: int = MOST_LANDMARKS, seed: int = 0
@@ -77,14 +88,13 @@ def fit_smoother(
     seen = _scaled(blocks, centre, scale, rows)
     chosen = np.random.default_rng(seed).permutation(len(rows))[:most]
     landmarks = seen[np.sort(chosen)]
+    near = _kernel(blocks, seen, landmarks)
     among = _kernel(blocks, landmarks, landmarks) + _JITTER * np.eye(len(landmarks))
-    root = np.linalg.inv(np.linalg.cholesky(among)).T
-    lifted = _kernel(blocks, seen, landmarks) @ root
-    inverse = np.linalg.inv(lifted.T @ lifted + noise * np.eye(lifted.shape[1]))
-    inner = inverse @ (lifted.T @ (targets - offset))
-    leverage = np.minimum(_LARGEST_LEVERAGE, np.einsum("ij,ij->i", lifted @ inverse, lifted) + 1 / len(rows))
-    left_out = targets - (targets - offset - lifted @ inner) / (1 - leverage)[:, None]
-    return Smoother(blocks, centre, scale, landmarks, root @ inner, offset), left_out
+    back = np.linalg.solve(near.T @ near + noise * among, near.T)
+    weights = back @ (targets - offset)
+    leverage = np.minimum(_LARGEST_LEVERAGE, np.einsum("ij,ji->i", near, back) + 1 / len(rows))
+    left_out = targets - (targets - offset - near @ weights) / (1 - leverage)[:, None]
+    return Smoother(blocks, centre, scale, landmarks, weights, offset), left_out
 
 
 def _scaled(blocks: tuple[Block, ...], centre: Matrix, scale: Matrix, rows: Matrix) -> Matrix:

@@ -29,7 +29,7 @@ PRICES_2024: Mapping[str, tuple[float, float]] = {
 }
 POOL = tuple(PRICES_2024)
 HIDDEN = {"1x": 1.0, "4x": 4.0}
-NOT_RECORDED = "(the recorded text is missing)"
+NOT_RECORDED = "(the text of this answer is not in the record, and nothing can be compared with it)"
 
 
 def family(model: str) -> str:
@@ -64,6 +64,10 @@ def recorded(folder: Path) -> list[dict[str, Any]]:
                 if not row["chars"][model] and row["right"][model] and usual:
                     row["chars"][model] = int(median(usual))
                     row["answers"][model] = NOT_RECORDED
+    features = prompt_features([row["prompt"] for row in found])
+    for row, seen in zip(found, features, strict=True):
+        row["features"] = seen
+        row["bought"] = {m: Bought(row["chars"][m], stated(row["answers"].get(m, ""))) for m in POOL}
     return found
 
 
@@ -75,14 +79,14 @@ def pool_outcomes(found: Sequence[Mapping[str, Any]], models: Sequence[str], kep
     usd = {m: np.array([bill(row, m, hidden) for row in found]) for m in {*models, kept}}
     return Outcomes(
         models=ladder,
-        features=prompt_features([row["prompt"] for row in found]),
+        features=np.array([row["features"] for row in found]),
         input_tokens=tokens,
         right=np.stack([right[m] for m in models], axis=1),
         chars=np.array([[row["chars"][m] for m in models] for row in found], dtype=float),
         usd=np.stack([usd[m] for m in models], axis=1),
         kept_right=right[kept],
         kept_usd=usd[kept],
-        answers=tuple(tuple(Bought(row["chars"][m], stated(row["answers"][m])) for m in models) for row in found),
+        answers=tuple(tuple(row["bought"][m] for m in models) for row in found),
     )
 
 

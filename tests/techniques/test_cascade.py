@@ -12,7 +12,7 @@ from frugal_plugins.drivers import stream
 from frugal_plugins.flow import Call, Context, compose
 from frugal_plugins.learned.breaker import FEWEST_SEEN, Breaker
 from frugal_plugins.learned.features import COLUMNS
-from frugal_plugins.learned.ladder import Ladder, Model, Point
+from frugal_plugins.learned.ladder import Ladder, Model, Point, Step
 from frugal_plugins.learned.smoother import Block, Smoother
 from frugal_plugins.request import Reply, Request
 from frugal_plugins.techniques.route import Route, Tier
@@ -51,12 +51,13 @@ def ladder(
     """0.6 right for the cheap two, 0.95 for the strong one; agreement makes the cheap 0.97 and disagreement 0.2."""
     start = direct or [0.6, 0.55, 0.95]
     agreed = by_agreement(9, [0.2, 0.2, 0.95], [0.97, 0.97, 0.95])
-    steps = (flat(3, start), flat(5, start), agreed)[: len(votes) + 1] if votes else (flat(3, start),)
-    onward = (flat(3, [vote_pays]), flat(5, [vote_pays]))[: len(votes)]
+    alone = Step((), votes, flat(3, [*start, *(vote_pays - 0.1 * place for place in range(len(votes)))]))
+    one = [Step((vote,), tuple(v for v in votes if v != vote), flat(5, [*start, vote_pays])) for vote in votes]
+    steps = (alone, *one, Step(votes, (), agreed)) if votes else (alone,)
     models = (Model(MINI, 1.5e-7, 6e-7), Model(HAIKU, 1e-6, 5e-6), Model(STRONG, 2.5e-6, 1e-5))
     prompt = flat(COLUMNS, [*start, 5.0, 5.0, 5.0])
     points = (point or Point(98.0, 0, 0, 1.0, None, 0.95, 0.001),)
-    return Ladder(models, votes, np.array([10.0]), prompt, steps, onward, points, rows=500)
+    return Ladder(models, votes, np.array([10.0]), prompt, steps, points, rows=500)
 
 
 def route(**changes: Any) -> Route:
