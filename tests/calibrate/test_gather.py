@@ -8,11 +8,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from frugal_plugins.calibrate.gather import from_labels, from_store, judge_messages, read_verdict, sample_to_judge
+from frugal_plugins.calibrate.gather import from_labels, from_store, sample_to_judge
 from frugal_plugins.calibrate.report import TooFewLabels
 from frugal_plugins.errors import RecipeError
 from frugal_plugins.learned.embedding import FINGERPRINT
 from frugal_plugins.learned.features import prompt_features
+from frugal_plugins.learned.judging import judge_messages, read_verdict
 from frugal_plugins.learned.outcomes import Answered, OutcomeFile, said
 from frugal_plugins.prices import PriceBook
 from tests.support import reply_with
