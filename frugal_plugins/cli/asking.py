@@ -15,7 +15,7 @@ from frugal_plugins.cli.sandbox_command import recorded_file
 from frugal_plugins.cli.watched import WatchedRecipe
 from frugal_plugins.errors import FrugalError
 from frugal_plugins.models import always_thinks
-from frugal_plugins.request import Message, Reply
+from frugal_plugins.request import Message, Reply, Request
 
 
 @dataclass(slots=True)
@@ -32,13 +32,18 @@ class Asker:
 
     def __call__(self, model: str, messages: Sequence[Message], most_tokens: int | None = None) -> Reply:
         """One answer at temperature 0. Raises FrugalError with what to do when the provider refuses."""
+        params: dict[str, Any] = {} if always_thinks(model) else {"temperature": 0, **({"max_tokens": most_tokens} if most_tokens else {})}
+        return self.request(Request(model, tuple(messages), params))
+
+    def request(self, asked: Request) -> Reply:
+        """The answer to a request, sent as it is."""
         from openai import OpenAIError
 
         from frugal_plugins.litellm import complete
 
-        params: dict[str, Any] = {} if always_thinks(model) else {"temperature": 0, **({"max_tokens": most_tokens} if most_tokens else {})}
+        model, messages = asked.model, list(asked.messages)
         try:
-            reply = complete(self.recipe, messages=list(messages), model=model, metadata={"frugal": {"off": True}}, **params)
+            reply = complete(self.recipe, messages=messages, model=model, metadata={"frugal": {"off": True}}, **dict(asked.params))
         except OpenAIError as error:
             raise FrugalError(what_to_do(error)) from error
         self.calls += 1

@@ -1,4 +1,4 @@
-"""`frugal shorten` and its options. What it does is imported when it is run."""
+"""`frugal shorten` and `frugal prewarm` and their options. What they do is imported when one is run."""
 
 from __future__ import annotations
 
@@ -29,6 +29,7 @@ class Answers(str, Enum):  # noqa: UP042
 def add_to(app: typer.Typer) -> None:
     """Register the commands."""
     app.command()(plainly(shorten))
+    app.command()(plainly(prewarm))
 
 
 def shorten(
@@ -66,3 +67,28 @@ def shorten(
     live = provider is Answers.LIVE
     wishes = Wishes(model, level.value, not keep_schemas, rewrite, eval, recipe, live, recorded, requests_per_month, write)
     shorten_files(files, wishes, as_json=as_json)
+
+
+def prewarm(
+    request: Annotated[str, typer.Argument(metavar="REQUEST.json", help="One of the requests: a chat completion body; - is stdin.")],
+    recipe: Annotated[str, typer.Option("--recipe", "-r", metavar="RECIPE", help="The recipe they go through.")] = "support",
+    concurrent: Annotated[int, typer.Option(min=1, metavar="N", help="Requests that start before the first is answered.")] = 1,
+    in_minutes: Annotated[float, typer.Option(min=0, metavar="MINUTES", help="When they start; until then the front is kept warm.")] = 0.0,
+    likely_percent: Annotated[float, typer.Option(min=0, max=100, metavar="PERCENT", help="How likely they come at all.")] = 100.0,
+    warm: Annotated[bool, typer.Option("--warm", help="The front is in the cache already and only to be kept there.")] = False,
+    provider: Annotated[
+        Answers | None, typer.Option(help="Send it: sandbox for a rehearsal, live with your keys. Without it only the decision is printed.")
+    ] = None,
+    anyway: Annotated[bool, typer.Option("--anyway", help="Send it although it does not pay, for the time it saves.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout and nothing else there.")] = False,
+) -> None:
+    """Say whether it pays to write a prompt's front to the provider's cache before many requests need it, and do it when told.
+
+    The front is what the recipe would send: tools and developer's prompt, with breakpoints where the provider wants them. With
+    --in-minutes it is touched until then; Ctrl-C ends that.
+    """
+    from frugal_plugins.cli.prewarm_command import Wishes, prewarm_request
+
+    live = None if provider is None else provider is Answers.LIVE
+    wishes = Wishes(recipe, concurrent, in_minutes * 60, likely_percent / 100, warm, live, anyway)
+    prewarm_request(request, wishes, as_json=as_json)
