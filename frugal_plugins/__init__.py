@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from frugal_plugins.prices import PriceBook, Rates
     from frugal_plugins.recipe.recipe import Recipe
     from frugal_plugins.request import Reply, Request
+    from frugal_plugins.structured import response_format
     from frugal_plugins.usage import Usage
 
 __version__ = "0.1.0"
@@ -33,6 +34,7 @@ __all__ = [
     "Request",
     "Technique",
     "Usage",
+    "response_format",
 ]
 
 _HOMES = {
@@ -42,6 +44,7 @@ _HOMES = {
     "prices": ("PriceBook", "Rates"),
     "recipe.recipe": ("Recipe",),
     "request": ("Reply", "Request"),
+    "structured": ("response_format",),
     "usage": ("Usage",),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}

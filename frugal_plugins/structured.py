@@ -220,6 +220,47 @@ def _smallest(schema: Any, depth: int) -> Any:
     return {"string": "x" * int(schema.get("minLength") or 0), "boolean": True, "null": None}.get(str(kind), 0)
 
 
+def asked_schema(request: Request) -> Mapping[str, Any] | None:
+    """The JSON Schema a request wants its answer by, whichever API it is written for; None without one."""
+    params = request.params
+    wanted = params.get("response_format")
+    form = wanted.get("json_schema") if isinstance(wanted, Mapping) else None
+    if form is None and isinstance(params.get("output_config"), Mapping):
+        form = params["output_config"].get("format")
+    if form is None and isinstance(params.get("text"), Mapping):
+        form = params["text"].get("format")
+    schema = form.get("schema") if isinstance(form, Mapping) else None
+    if schema is None and hasattr(wanted, "model_json_schema"):
+        schema = schema_of(wanted)
+    return schema if isinstance(schema, Mapping) else None
+
+
+_least: dict[str, int] = {}
+
+
+def schema_budget_tokens(request: Request) -> int:
+    """The fewest output tokens in which the answer a request wants could end: 0 without a schema, else its shortest instance."""
+    schema = asked_schema(request)
+    if schema is None:
+        return 0
+    key = canonical(schema)
+    if key not in _least:
+        if len(_least) > 256:
+            _least.clear()
+        _least[key] = least_output_tokens(schema, request.model)
+    return _least[key]
+
+
+def parsed(reply: Reply, model: Any) -> Any:
+    """A structured answer as a pydantic object (or as plain data, for a JSON Schema).
+
+    Raises TruncatedOutput when it ended at the token limit, ValueError when it is no JSON, pydantic's ValidationError when it does not fit.
+    """
+    data = reply.json()
+    validate = getattr(model, "model_validate", None)
+    return validate(data) if callable(validate) else data
+
+
 def was_truncated(reply: Reply) -> bool:
     """Whether a structured answer ended before its JSON did."""
     try:

@@ -7,17 +7,25 @@ import json
 import pytest
 from pydantic import BaseModel
 
-from frugal_plugins.request import Reply, Request
+from frugal_plugins.cli.provider import pointed_at
+from frugal_plugins.errors import TruncatedOutput
+from frugal_plugins.recipe.recipe import Recipe
+from frugal_plugins.request import Endpoint, Reply, Request
+from frugal_plugins.sandbox import Sandbox
 from frugal_plugins.structured import (
     compact_instruction,
     find_instruction,
     least_output_tokens,
+    parsed,
     response_format,
+    schema_budget_tokens,
     schema_of,
     strict,
     was_truncated,
     with_response_format,
 )
+from frugal_plugins.techniques.cap import Cap
+from tests.support import FakeModel, send
 
 
 class Line(BaseModel):
@@ -108,3 +116,41 @@ def test_a_cut_answer_is_noticed() -> None:
     assert was_truncated(answer('{"a": [1, 2', "length"))
     assert not was_truncated(answer('{"a": 1}', "length"))
     assert not was_truncated(answer("no json", "stop"))
+
+
+@pytest.mark.parametrize("endpoint", ["chat", "responses", "messages"])
+def test_a_limit_is_never_below_what_the_schema_needs(endpoint: Endpoint) -> None:
+    """A budget of 5 tokens for an answer whose keys alone take more would always be cut and asked again."""
+    request = Request(
+        "openai/gpt-4o", ({"role": "user", "content": "Read it."},), response_format(Invoice, endpoint=endpoint), endpoint=endpoint
+    )
+    assert schema_budget_tokens(request) == least_output_tokens(Invoice, "openai/gpt-4o")
+    model = FakeModel()
+    send(request, model, Cap({"extraction": 5}), declared_task="extraction")
+    limit = next(
+        model.calls[0].request.params[name] for name in ("max_tokens", "max_output_tokens") if name in model.calls[0].request.params
+    )
+    assert limit >= least_output_tokens(Invoice, "openai/gpt-4o") > 5
+    assert schema_budget_tokens(Request("gpt-4o", (), {"response_format": {"type": "json_object"}})) == 0
+
+
+def test_an_answer_is_read_as_the_callers_own_type_and_a_cut_one_is_an_error() -> None:
+    whole = Reply({"role": "assistant", "content": '{"number": "7", "lines": []}'}, "m")
+    assert isinstance(parsed(whole, Invoice), Invoice)
+    assert parsed(whole, {"type": "object"}) == {"number": "7", "lines": []}
+    with pytest.raises(TruncatedOutput):
+        parsed(whole.with_(message={"role": "assistant", "content": '{"number"'}, finish="length"), Invoice)
+
+
+def test_a_recipes_output_schema_reaches_the_provider_without_what_says_nothing() -> None:
+    said = {
+        "recipe": "r",
+        "tiers": {"only": {"models": ["openai/gpt-4o"]}},
+        "pipeline": {"prompt": "Read {text}", "output": Invoice.model_json_schema()},
+        "ledger": "off",
+    }
+    with Sandbox() as sandbox, pointed_at(sandbox):
+        reply = Recipe.load(said).complete({"text": "Invoice 7"})
+        sent = sandbox.requests()[-1].body["response_format"]["json_schema"]["schema"]
+    assert "title" not in json.dumps(sent)
+    assert set(sent["required"]) <= set(reply.json())

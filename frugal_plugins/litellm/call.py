@@ -12,6 +12,7 @@ from frugal_plugins.litellm import sdk
 from frugal_plugins.litellm.convert import Asked, read_call, reply_of
 from frugal_plugins.recipe.recipe import Recipe
 from frugal_plugins.request import Message, Reply
+from frugal_plugins.text.schemas import minimised
 
 
 def complete(
@@ -121,8 +122,8 @@ def _metadata(given: Any, said: Mapping[str, str | None]) -> dict[str, Any]:
 
 
 def _response_format(name: str, schema: Mapping[str, Any]) -> dict[str, Any]:
-    """The output schema as a provider wants it; `strict` where the schema allows it."""
-    return {"type": "json_schema", "json_schema": {"name": name, "schema": dict(schema), "strict": _closed(schema)}}
+    """The output schema as a provider wants it, without what says nothing; `strict` where the schema allows it."""
+    return {"type": "json_schema", "json_schema": {"name": name, "schema": minimised(schema), "strict": _closed(schema)}}
 
 
 def _closed(schema: Any) -> bool:

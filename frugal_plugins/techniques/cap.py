@@ -12,6 +12,7 @@ from typing import Any, Final
 from frugal_plugins.flow import Context, Flow, Next
 from frugal_plugins.models import capabilities, thinks
 from frugal_plugins.request import Reply, Request, text_of
+from frugal_plugins.structured import schema_budget_tokens
 
 MISSION_BUDGETS: Final[Mapping[str, int]] = {"yes_no": 5, "extraction": 50, "support_reply": 200, "outline": 400, "document": 800}
 
@@ -87,7 +88,8 @@ class Cap:
         return int(long_prompt and task != "yes_no")
 
     def _budget(self, task: str, request: Request, level: int) -> int:
-        tokens = self.budgets[task]
+        least = schema_budget_tokens(request)
+        tokens = max(self.budgets[task], 2 * least)  # an answer by a schema is never shorter than its keys
         if level:
             tokens = max(tokens * self.retry_factor**level, _SMALLEST_LARGER_TOKENS)
         if thinks(request.model, request):

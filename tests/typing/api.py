@@ -6,7 +6,22 @@ from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any, assert_type
 
-from frugal_plugins import Call, Context, Decision, Flow, FrugalError, Ledger, Next, PriceBook, Recipe, Reply, Request, Technique, Usage
+from frugal_plugins import (
+    Call,
+    Context,
+    Decision,
+    Flow,
+    FrugalError,
+    Ledger,
+    Next,
+    PriceBook,
+    Recipe,
+    Reply,
+    Request,
+    Technique,
+    Usage,
+    response_format,
+)
 from frugal_plugins.ledger import Summary, summarize
 from frugal_plugins.recipe.explain import Explanation
 
@@ -26,6 +41,7 @@ reply = Reply({"role": "assistant", "content": "hello"}, "gpt-4o", Usage(input_t
 assert_type(reply.text, str)
 assert_type(reply.usage + Usage(), Usage)
 assert_type(PriceBook().cost("gpt-4o", reply.usage), Decimal | None)
+assert_type(response_format({"type": "object"}, endpoint="messages"), dict[str, Any])
 assert_type(summarize("frugal-ledger.sqlite"), Summary)
 assert_type(summarize("frugal-ledger.sqlite").saved_usd, Decimal)
 
