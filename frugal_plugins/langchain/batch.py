@@ -10,9 +10,11 @@ from functools import partial
 from typing import Any
 
 from langchain_core.messages import AIMessage
-from langchain_core.runnables import Runnable, RunnableConfig, ensure_config
+from langchain_core.runnables import Runnable, RunnableConfig
+from langchain_core.runnables.config import get_config_list
 
 from frugal_plugins.batch import BatchJobs, BatchSettings, JobStatus, NewRow, RowResult
+from frugal_plugins.batch.once import RowFailed, done_with, error_of, run_once
 from frugal_plugins.errors import FrugalError
 from frugal_plugins.langchain.batch_chain import take_apart
 from frugal_plugins.langchain.batch_wording import ChainWording
@@ -24,13 +26,9 @@ from frugal_plugins.langchain.router import FrugalRouter
 from frugal_plugins.langchain.voices import StoredAnswer
 from frugal_plugins.recipe.recipe import Recipe
 
+__all__ = ["BatchExecutor", "RowFailed"]
 
-class RowFailed(FrugalError):
-    """A row of a batch has no answer; `n` is its place among the inputs."""
-
-    def __init__(self, n: int, message: str) -> None:
-        super().__init__(f"row {n}: {message}")
-        self.n = n
+Configs = RunnableConfig | list[RunnableConfig] | None
 
 
 class BatchExecutor(Runnable[Sequence[Any], list[Any]]):
@@ -96,31 +94,40 @@ class BatchExecutor(Runnable[Sequence[Any], list[Any]]):
         """`invoke`, in a thread of its own."""
         return await asyncio.to_thread(partial(self.invoke, input, config, job=job, return_exceptions=return_exceptions))
 
-    def submit(self, inputs: Sequence[Any], config: RunnableConfig | None = None, *, job: str | None = None) -> str:
+    def once(self, inputs: Sequence[Any], config: Configs = None, *, return_exceptions: bool = False) -> list[Any]:
+        """`invoke` without a job to name: the same inputs after a crash go on with the job they began, which is removed in the end.
+
+        Where a row failed and errors are raised, the job stays, so that what was answered is not paid again.
+        """
+        name, _ = run_once(self.jobs, self._rows(inputs, config))
+        found = self.results(name, inputs, config, return_exceptions=return_exceptions)
+        done_with(self.jobs, name)
+        return found
+
+    def submit(self, inputs: Sequence[Any], config: Configs = None, *, job: str | None = None) -> str:
         """Write the job down and hand its batches in. Returns the job's name."""
-        whole = ensure_config(config)
-        told = hear(whole.get("metadata") or {}, whole.get("configurable") or {}, self.chain.router.task)
-        router, recipe = self.chain.router, self.jobs.recipe
-        kwargs = dict(self.chain.kwargs)
-        model: str = kwargs.pop("model", None) or router.model or recipe.name
-        rows = []
-        for messages in self._messages(inputs, config):
-            scope = (router.tiers_in_use.fingerprint,)
-            rows.append(
-                NewRow(request_of(Conversation.of(messages), model, kwargs, self.chain.output, scope=scope, stream=False), None, told)
-            )
-        name = self.jobs.add(rows, job)
+        name = self.jobs.add(self._rows(inputs, config), job)
         self.jobs.submit(name)
         return name
+
+    def _rows(self, inputs: Sequence[Any], config: Configs) -> list[NewRow]:
+        router = self.chain.router
+        kwargs = dict(self.chain.kwargs)
+        model: str = kwargs.pop("model", None) or router.model or self.jobs.recipe.name
+        scope = (router.tiers_in_use.fingerprint,)
+        rows = []
+        for messages, one in zip(self._messages(inputs, config), get_config_list(config, len(inputs)), strict=True):
+            told = hear(one.get("metadata") or {}, one.get("configurable") or {}, router.task, in_batch=True)
+            asked = request_of(Conversation.of(messages), model, kwargs, self.chain.output, scope=scope, stream=False)
+            rows.append(NewRow(asked, None, told))
+        return rows
 
     def poll(self, job: str) -> JobStatus:
         """Do what can be done for a job now, and say how far it is. `status.over` tells when to read the results."""
         self.jobs.step(job)
         return self.jobs.status(job)
 
-    def results(
-        self, job: str, inputs: Sequence[Any], config: RunnableConfig | None = None, *, return_exceptions: bool = False
-    ) -> list[Any]:
+    def results(self, job: str, inputs: Sequence[Any], config: Configs = None, *, return_exceptions: bool = False) -> list[Any]:
         """What the chain makes of each answer, in the order of the inputs.
 
         Raises RowFailed for the first row without an answer, unless `return_exceptions` puts the errors in their places.
@@ -130,16 +137,16 @@ class BatchExecutor(Runnable[Sequence[Any], list[Any]]):
         rows = list(self.jobs.results(job))
         if len(rows) != len(asked):
             raise FrugalError(f"job '{job}' has {len(rows)} rows and {len(asked)} inputs were given; give those it was submitted with")
-        found: list[Any] = []
-        for row, messages in zip(rows, asked, strict=True):
+        state, found = self.jobs.store.job(job), []
+        for row, messages, one in zip(rows, asked, get_config_list(config, len(asked)), strict=True):
             if row.reply is None:
-                error = RowFailed(row.n, row.error or "is still under way; poll the job until it is over")
+                error = error_of(row, state["state"], state["why"])
                 if not return_exceptions:
                     raise error
                 found.append(error)
                 continue
-            message = StoredAnswer.of(self._message(row)).invoke(messages, config)
-            found.append(self._after(message, config, return_exceptions=return_exceptions))
+            message = StoredAnswer.of(self._message(row)).invoke(messages, one)
+            found.append(self._after(message, one, return_exceptions=return_exceptions))
         return found
 
     def close(self) -> None:
@@ -161,7 +168,7 @@ class BatchExecutor(Runnable[Sequence[Any], list[Any]]):
             return stored_message(reply, {**note, "cache": "hit"})
         return marked(self.wording.message(note["model"], reply.raw), note)
 
-    def _messages(self, inputs: Sequence[Any], config: RunnableConfig | None) -> list[Any]:
+    def _messages(self, inputs: Sequence[Any], config: Configs) -> list[Any]:
         """Each input as the messages the router is asked with."""
         values = list(inputs) if self.chain.before is None else self.chain.before.batch(list(inputs), config)
         return [self.chain.router._convert_input(value).to_messages() for value in values]

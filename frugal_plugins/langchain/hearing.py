@@ -5,14 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
+from frugal_plugins.errors import FrugalError
 from frugal_plugins.told import Told, read_told
 
 _SESSIONS: Final = ("frugal_session", "thread_id", "session_id")  # ours, LangGraph's, RunnableWithMessageHistory's
 _USERS: Final = ("user_id", "langgraph_auth_user_id")
 
 
-def hear(metadata: Mapping[str, Any], configurable: Mapping[str, Any], task: str | None = None) -> Told:
+def hear(metadata: Mapping[str, Any], configurable: Mapping[str, Any], task: str | None = None, *, in_batch: bool = False) -> Told:
     """Read the config. What stands under `frugal` wins over `frugal_task` and `frugal_session`, and those over the router's own task.
+
+    Raises FrugalError for a single request that asks for the batch lane: it would be answered at the full price.
 
     >>> hear({"frugal": {"tenant": "acme"}}, {"thread_id": "7"}).session
     '7'
@@ -23,6 +26,11 @@ def hear(metadata: Mapping[str, Any], configurable: Mapping[str, Any], task: str
         more = place.get("frugal")
         if isinstance(more, Mapping):
             said |= more
+    if said.pop("lane", None) == "batch" and not in_batch:
+        raise FrugalError(
+            "the batch lane is for lists: call batch() on the chain, with the router in its place (not inside of a parallel map, a branch "
+            "or a function), or use BatchExecutor. Nothing was sent."
+        )
     return read_told({"frugal": {name: value for name, value in said.items() if value is not None}})
 
 

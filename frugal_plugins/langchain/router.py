@@ -20,6 +20,7 @@ from pydantic import BaseModel, Field, model_validator
 from frugal_plugins.flow import Context, ask
 from frugal_plugins.inside import INSIDE
 from frugal_plugins.langchain.asking import Asking
+from frugal_plugins.langchain.batch_lane import BatchLane
 from frugal_plugins.langchain.calls import plain_tool, request_of, streams
 from frugal_plugins.langchain.hearing import hear
 from frugal_plugins.langchain.messages import Conversation, as_dict
@@ -33,7 +34,7 @@ from frugal_plugins.request import Request
 from frugal_plugins.tokens import count_messages, count_text
 
 
-class FrugalRouter(BaseChatModel):
+class FrugalRouter(BatchLane):
     """A chat model that drives a recipe: cache, route and cap, then the chosen tier's own chat model.
 
     It is used like any chat model: `prompt | llm`, `stream`, `batch`, `bind_tools`, `with_structured_output`, agents and graphs.

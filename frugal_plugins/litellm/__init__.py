@@ -14,6 +14,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from frugal_plugins.litellm.batch import abatch_completion, batch_completion
     from frugal_plugins.litellm.call import acomplete, complete
     from frugal_plugins.litellm.callback import FrugalCallback
     from frugal_plugins.litellm.convert import request_of
@@ -23,11 +24,23 @@ if TYPE_CHECKING:
 
 os.environ.setdefault("LITELLM_LOCAL_MODEL_COST_MAP", "True")  # LiteLLM's own price list, not one fetched on import
 
-__all__ = ["FrugalCallback", "acomplete", "complete", "install", "proxy", "request_of", "uninstall"]
+__all__ = [
+    "FrugalCallback",
+    "abatch_completion",
+    "acomplete",
+    "batch_completion",
+    "complete",
+    "install",
+    "proxy",
+    "request_of",
+    "uninstall",
+]
 
 _HOMES = {
     "FrugalCallback": "callback",
+    "abatch_completion": "batch",
     "acomplete": "call",
+    "batch_completion": "batch",
     "complete": "call",
     "install": "sdk",
     "proxy": "from_environment",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -15,7 +16,8 @@ from langchain_core.runnables import Runnable, RunnableLambda, RunnableParallel
 from pydantic import BaseModel
 
 from frugal_plugins.errors import FrugalError
-from frugal_plugins.langchain import BatchExecutor, FrugalRouter
+from frugal_plugins.langchain import BatchExecutor, FrugalRouter, batch_lane
+from frugal_plugins.langchain.batch import RowFailed
 from frugal_plugins.sandbox import Sandbox, VirtualClock
 from frugal_plugins.sandbox.faults import Fault
 
@@ -149,3 +151,83 @@ def test_what_cannot_be_batched_is_refused_before_anything_is_sent(
         with pytest.raises(FrugalError, match="Nothing was sent"):
             executor(router, chain)
     assert not sandbox.requests()
+
+
+@pytest.fixture
+def lane(tmp_path: Path, clock: VirtualClock, executor: Make, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """The config of a batch that goes through the batch lane, on a clock that nobody waits for."""
+    monkeypatch.setenv("FRUGAL_BATCH_STORE", str(tmp_path / "lane.sqlite"))
+    monkeypatch.setattr(batch_lane, "time", SimpleNamespace(sleep=clock.advance))
+    return {"metadata": {"frugal": {"lane": "batch"}}}
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_a_chains_own_batch_costs_half_in_the_batch_lane(
+    router_of: Callable[..., FrugalRouter], sandbox: Sandbox, lane: dict[str, Any], model: str
+) -> None:
+    chain = PROMPT | router_of(model).bind(max_tokens=300) | StrOutputParser()
+    inputs = [{"n": n} for n in range(6)]
+    at_once = chain.batch(inputs)
+    price = sandbox.invoice().total_usd
+    heard = UsageMetadataCallbackHandler()
+    assert chain.batch(inputs, {**lane, "callbacks": [heard]}) == at_once
+    assert (sandbox.invoice().total_usd - price) * 2 == price
+    assert {line.lane for line in sandbox.invoice().lines[6:]} == {"batch"}
+    counted = sum(one["input_tokens"] + one["output_tokens"] for one in heard.usage_metadata.values())
+    assert counted == sum(line.usage.input_tokens + line.usage.output_tokens for line in sandbox.invoice().lines[6:])
+
+
+async def test_structured_output_in_the_batch_lane_awaited_with_errors_in_their_places(
+    router_of: Callable[..., FrugalRouter], sandbox: Sandbox, lane: dict[str, Any]
+) -> None:
+    sandbox.faults.add(Fault("batch_line_refused", probability=0.4))
+    chain = PROMPT | router_of(MODELS[0]).with_structured_output(Item)
+    found = await chain.abatch([{"n": n} for n in range(10)], lane, return_exceptions=True)
+    assert {type(one) for one in found} == {Item, RowFailed}
+    assert len(sandbox.invoice().lines) == sum(isinstance(one, Item) for one in found)
+
+
+def test_what_was_answered_is_not_paid_again_when_the_call_is_made_again(
+    router_of: Callable[..., FrugalRouter], sandbox: Sandbox, lane: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    chain = PROMPT | router_of(MODELS[0]) | StrOutputParser()
+    inputs = [{"n": n} for n in range(4)]
+    waited = batch_lane.time.sleep
+
+    def killed(_seconds: float) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(batch_lane.time, "sleep", killed)
+    with pytest.raises(KeyboardInterrupt):
+        chain.batch(inputs, lane)
+    monkeypatch.setattr(batch_lane.time, "sleep", waited)
+    assert len(chain.batch(inputs, lane)) == 4
+    assert len(sandbox.invoice().lines) == 4
+    chain.batch(inputs, lane)
+    assert len(sandbox.invoice().lines) == 8, "what was handed over is asked anew"
+
+
+def test_a_single_request_or_a_parallel_map_in_the_batch_lane_is_refused_before_anything_is_paid(
+    router_of: Callable[..., FrugalRouter], sandbox: Sandbox, lane: dict[str, Any]
+) -> None:
+    router = router_of(MODELS[0])
+    with pytest.raises(FrugalError, match="for lists"):
+        router.invoke("hi", lane)
+    with pytest.raises(FrugalError, match="for lists"):
+        (PROMPT | RunnableParallel(a=router, b=router)).batch([{"n": 1}], lane)
+    with pytest.raises(FrugalError, match="some do not"):
+        router.batch(["a", "b"], [lane, {}])
+    assert not sandbox.requests()
+
+
+def test_many_structured_rows_cost_half_of_batch_by_invoice(
+    router_of: Callable[..., FrugalRouter], executor: Make, sandbox: Sandbox
+) -> None:
+    chain = PROMPT | router_of(MODELS[0]).with_structured_output(Item)
+    inputs = [{"n": n} for n in range(150)]
+    assert len(chain.batch(inputs)) == 150
+    price = sandbox.invoice().total_usd
+    found = executor(router_of(MODELS[0]), chain).invoke(inputs)
+    assert len(found) == 150
+    assert all(isinstance(one, Item) for one in found)
+    assert (sandbox.invoice().total_usd - price) * 2 == price
