@@ -149,14 +149,20 @@ def bare_name(model: str) -> str:
     return rest if prefix in _PROVIDERS and rest else model
 
 
+_FAMILIES: Final[Mapping[str, str]] = {
+    "claude": "anthropic",
+    **dict.fromkeys(("gpt-", "chatgpt", "o1", "o3", "o4", "text-embedding-"), "openai"),
+    "gemini": "gemini",
+}
+
+
+@lru_cache(maxsize=4096)
 def provider_of(model: str) -> str | None:
     """LiteLLM's provider prefix of a model: written in front, or plain from the name of the family."""
     prefix, slash, _ = model.partition("/")
     if slash:
         return prefix
-    openai = dict.fromkeys(("gpt-", "chatgpt", "o1", "o3", "o4", "text-embedding-"), "openai")
-    families = {"claude": "anthropic", **openai, "gemini": "gemini"}
-    return next((provider for family, provider in families.items() if model.startswith(family)), None)
+    return next((provider for family, provider in _FAMILIES.items() if model.startswith(family)), None)
 
 
 def _lane_context(info: Any, lane: Lane) -> dict[str, str] | None:

@@ -7,16 +7,17 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import IO, Any, Final, Literal, Protocol
 
 from frugal_plugins.batch.places import MOST_INPUTS
+from frugal_plugins.errors import FrugalError
 
 Stage = Literal["working", "stopping", "ended", "refused"]
 
-SEEN_BEFORE_SECONDS: Final = 300
-"""How far the provider's clock may be behind ours."""
+SEEN_BEFORE_SECONDS: Final = 86_400
+"""How far the provider's clock may be behind ours: a batch that is overlooked for that would be paid twice."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +104,8 @@ NO_LIMIT: Final = MOST_INPUTS * MOST_INPUTS
 @contextmanager
 def on_disk(lines: Iterable[bytes], before: bytes = b"", between: bytes = b"\n", after: bytes = b"\n") -> Iterator[IO[bytes]]:
     """The rows of a batch in a file without a name, so that a batch of 200 MB needs no memory; it is gone when it is closed."""
-    with tempfile.TemporaryFile() as file:
+    file = tempfile.TemporaryFile()  # noqa: SIM115 - closed below, where a full disk may fail once more
+    try:
         file.write(before)
         for number, line in enumerate(lines):
             if number:
@@ -111,4 +113,10 @@ def on_disk(lines: Iterable[bytes], before: bytes = b"", between: bytes = b"\n",
             file.write(line)
         file.write(after)
         file.seek(0)
+    except OSError as error:
+        with suppress(OSError):
+            file.close()
+        where = tempfile.gettempdir()
+        raise FrugalError(f"the rows of a batch cannot be written in {where} ({error.strerror}); free it, nothing was sent") from error
+    with file:
         yield file

@@ -48,3 +48,10 @@ def lane_problem(request: Request) -> str | None:
         able = ", ".join(name for name in BATCHED if request.endpoint in ENDPOINTS[name])
         return f"{request.model} has no batch lane for {PATHS[request.endpoint]}; name a model of {able}"
     return None
+
+
+def size_problem(size: int, most_bytes: int) -> str | None:
+    """Why a row of so many bytes fits into no batch; None when it does."""
+    if size <= most_bytes - 1000:
+        return None
+    return f"the request is {size:,} bytes, more than a batch may have ({most_bytes:,}); shorten it"

@@ -9,7 +9,7 @@ from typing import Any
 
 from frugal_plugins.batch.bodies import Wording
 from frugal_plugins.batch.desk import Desk
-from frugal_plugins.batch.places import MOST_INPUTS, lane_problem
+from frugal_plugins.batch.places import MOST_INPUTS, lane_problem, size_problem
 from frugal_plugins.batch.replay import Unbooked
 from frugal_plugins.batch.rows import NewRow, byte_size, to_json
 from frugal_plugins.batch.settings import BatchSettings
@@ -99,19 +99,23 @@ def _plan_row(plan: Plan, desk: Desk, recipe: Unbooked, row: NewRow, number: int
     if problem is not None and (desk.settings.no_lane == "refuse" or request.endpoint != "chat"):
         raise InputError(problem)
     body = desk.wording.body(number, request)
+    size = byte_size(to_json(body))
+    too_large = size_problem(size, desk.settings.most_bytes)
+    if too_large is not None:
+        raise InputError(too_large)
     digest = fingerprint(body)
     if desk.settings.ask_once and not (body.get("temperature") or 0) > 0:
         if digest in seen:
             plan.same += 1
             return
         seen.add(digest)
-    _add(plan, desk, request, body)
+    _add(plan, desk, request, body, size + 120)
 
 
-def _add(plan: Plan, desk: Desk, request: Any, body: Mapping[str, Any]) -> None:
+def _add(plan: Plan, desk: Desk, request: Any, body: Mapping[str, Any], size: int) -> None:
     share = plan.models.setdefault(request.model, Share())
     tokens = desk.tokens(request)
-    size, inputs = byte_size(to_json(body)) + 120, desk.inputs(request)
+    inputs = desk.inputs(request)
     full = share._rows_in >= desk.settings.most_rows or share._bytes_in + size > desk.settings.most_bytes
     if full or share._inputs_in + inputs > MOST_INPUTS or not share.batches:
         share.batches += 1

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from frugal_plugins.batch.desk import Desk
 from frugal_plugins.batch.fronts import Front, front_of
-from frugal_plugins.batch.places import BATCHED, lane_problem
+from frugal_plugins.batch.places import BATCHED, lane_problem, size_problem
 from frugal_plugins.batch.replay import Replayed, entry_of, replay
 from frugal_plugins.batch.rows import Journaled, StoredRow, byte_size, reply_text, to_json
 from frugal_plugins.errors import InputError
@@ -141,8 +141,9 @@ def _draw(desk: Desk, row: StoredRow, call: Call) -> _Drawn:
     body = desk.wording.body(row.n, request) if provider in BATCHED else _plain(call)
     text = to_json(body)
     size = byte_size(text)
-    if size > desk.settings.most_bytes - 1000:
-        raise InputError(f"the request is {size:,} bytes, more than a batch may have ({desk.settings.most_bytes:,}); shorten it")
+    too_large = size_problem(size, desk.settings.most_bytes)
+    if too_large is not None:
+        raise InputError(too_large)
     one = _Drawn(provider, lane, text, size, desk.inputs(request), _digest(desk, provider, body))
     one.tokens = desk.tokens(request)
     one.worst = desk.worst(request, one.tokens, body, "batch" if lane == "batch" else "standard")

@@ -7,6 +7,7 @@ import os
 import time
 from collections.abc import Mapping, Sequence
 from functools import partial
+from importlib import import_module
 from typing import Any, cast
 
 from langchain_core.language_models import BaseChatModel
@@ -72,13 +73,12 @@ def _run(
     return_exceptions: bool,
     kwargs: Mapping[str, Any],
 ) -> list[Any]:
-    from frugal_plugins.langchain.batch import BatchExecutor
-
     chain: Runnable[Any, Any] = router.bind(**kwargs) if kwargs else router
     recipe = cast("Any", router).recipe
     store = os.environ.get("FRUGAL_BATCH_STORE") or "frugal-batch.sqlite"
-    executor = BatchExecutor.from_recipe(recipe, chain=chain, store=store, sleep=time.sleep)
+    executor = import_module("frugal_plugins.langchain.batch").BatchExecutor.from_recipe(recipe, chain=chain, store=store, sleep=time.sleep)
     try:
-        return executor.once(inputs, config, return_exceptions=return_exceptions)
+        found: list[Any] = executor.once(inputs, config, return_exceptions=return_exceptions)
+        return found
     finally:
         executor.close()

@@ -85,6 +85,13 @@ def wrong_key(key: str, *, anthropic: bool) -> ApiError:
     return ApiError(401, f"Incorrect API key provided: {shown}. Check the key the client was built with.", code="invalid_api_key")
 
 
+def forbidden(*, anthropic: bool) -> ApiError:
+    """403: the key is known and may not do this."""
+    if anthropic:
+        return ApiError(403, "Your API key does not have permission to use the specified resource.", kind="permission_error")
+    return ApiError(403, "You have insufficient permissions for this operation. Missing scopes: api.batch.write.", code="missing_scope")
+
+
 def rate_limited(retry_after_seconds: float, model: str | None, *, anthropic: bool) -> ApiError:
     """429, with the header that says how long to wait."""
     if anthropic:

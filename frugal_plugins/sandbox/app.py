@@ -171,6 +171,8 @@ def _refuse(fault: Fault, model: str | None, anthropic: bool, *, streamed: bool)
         raise api_errors.overloaded(anthropic=anthropic)
     if fault.kind == "unauthorized":
         raise api_errors.wrong_key("", anthropic=anthropic)
+    if fault.kind == "forbidden":
+        raise api_errors.forbidden(anthropic=anthropic)
     if fault.kind == "timeout" or (fault.kind == "disconnect" and not streamed):
         raise _Silence(fault)
 
