@@ -38,14 +38,15 @@ class Fault:
 
     Attributes:
         kind: `rate_limit` (429 with Retry-After), `server_error` (500), `overloaded` (503, Anthropic 529), `unauthorized` (401),
-            `forbidden` (403), `timeout` (no answer until the caller gives up, at most `hold_seconds`), `truncated_stream` (the stream
-            ends early without its closing events), `malformed_body` (status 200, broken JSON), `disconnect` (the connection
-            drops). `accepted_error`, `accepted_disconnect` and `accepted_timeout`: the call takes effect and is billed, but
-            its caller gets a 500, a dropped connection or silence. The `batch_` kinds wait for a batch that is created: `batch_slow` (takes `hold_seconds`),
-            `batch_expires` (only the share `probability` is done when it expires), `batch_lost_lines`, `batch_broken_lines`,
-            `batch_duplicate_lines`, `batch_line_error` (500) and `batch_line_refused` (400) for the share `probability` of the lines,
-            `batch_late_output` (completed, but its file ids come `hold_seconds` later), `batch_empty_ids` ("" for a file that is not
-            there), `batch_token_limit` (fails when more than `limit_tokens` would be enqueued).
+            `forbidden` (403), `timeout` (no answer until the caller gives up, at most `hold_seconds`), `truncated_stream` (the
+            stream ends early without its closing events), `malformed_body` (status 200, broken JSON), `disconnect` (the connection
+            drops). `accepted_error`, `accepted_disconnect` and `accepted_timeout`: the call takes effect and is billed, but its
+            caller gets a 500, a dropped connection or silence. The `batch_` kinds wait for a batch that is created: `batch_slow`
+            (takes `hold_seconds`), `batch_expires` (only the share `probability` is done when it expires), `batch_lost_lines`,
+            `batch_broken_lines`, `batch_duplicate_lines`, `batch_line_error` (500) and `batch_line_refused` (400) for the share
+            `probability` of the lines, `batch_late_output` (completed, but its file ids come `hold_seconds` later),
+            `batch_empty_ids` ("" for a file that is not there), `batch_token_limit` (fails when more than `limit_tokens` would be
+            enqueued).
         times: how many calls it hits; with `probability`, how many at most.
         model: only calls to this model, as the caller names it.
         endpoint: only this endpoint: `chat`, `responses`, `messages`, `embeddings`, `count_tokens`, `models`, `files`, `file_content`,
