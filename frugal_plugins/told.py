@@ -1,7 +1,8 @@
 """What a caller says about one request in `metadata["frugal"]`.
 
 `{"off": true}` always wins. `task`, `tenant`, `session`, `team`, `user` and `feature` are names; `cache` takes LiteLLM's own words
-(`no-cache`, `no-store`, `ttl`, `namespace`). Words we do not know are left alone: a typo must not break a call.
+(`no-cache`, `no-store`, `ttl`, `namespace`); `feedback` (`{"id": ..., "good": false}`) speaks of an earlier answer. Words we do
+not know are left alone: a typo must not break a call.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ class Told:
     task: str | None = None
     session: str | None = None
     tags: Mapping[str, str] = field(default_factory=dict)
+    feedback: tuple[str, float] | None = None
 
 
 NOTHING: Final = Told()
@@ -50,6 +52,7 @@ def read_told(metadata: Any, cache: Any = None) -> Told:
         task=_task(said.get("task")),
         session=str(said["session"])[:_LONGEST_CHARS] if said.get("session") else None,
         tags={**tags, **_cache_tags(controls)},
+        feedback=_feedback(said.get("feedback")),
     )
 
 
@@ -61,6 +64,17 @@ def _object(said: Any) -> Mapping[str, Any]:
         except ValueError:
             _log.warning("metadata.frugal is not a JSON object and is left out.")
     return said if isinstance(said, Mapping) else {}
+
+
+def _feedback(value: Any) -> tuple[str, float] | None:
+    """The id of an earlier request and how good its answer was, from 0 to 1."""
+    if value is None:
+        return None
+    name, good = (value.get("id"), value.get("good")) if isinstance(value, Mapping) else (None, None)
+    if not isinstance(name, str) or not name or not isinstance(good, (bool, int, float)) or not 0 <= good <= 1:
+        _log.warning('metadata.frugal.feedback is not {"id": a request\'s id, "good": true or false} and is left out.')
+        return None
+    return name[:_LONGEST_CHARS], float(good)
 
 
 def _task(value: Any) -> str | None:

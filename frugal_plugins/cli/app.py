@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from decimal import Decimal
 from enum import Enum
 from pathlib import Path
 from typing import Annotated, Any
@@ -13,7 +12,9 @@ from frugal_plugins import __version__
 from frugal_plugins.cli.batch_commands import batch_app
 from frugal_plugins.cli.cache_commands import cache_app
 from frugal_plugins.cli.failures import DEBUG, plainly
+from frugal_plugins.cli.learning_commands import add_to as add_learning_commands
 from frugal_plugins.cli.ledger_commands import ledger_app
+from frugal_plugins.cli.options import dollars
 from frugal_plugins.cli.prompt_commands import add_to as add_prompt_commands
 
 app = typer.Typer(
@@ -119,7 +120,7 @@ def run(
     from frugal_plugins.cli.run_command import Wishes, run_file
 
     wishes = Wishes(
-        provider is Provider.LIVE, concurrency, on_bad_line is OnBadLine.SKIP, _dollars(max_usd), limit, recorded, lane is RunLane.BATCH
+        provider is Provider.LIVE, concurrency, on_bad_line is OnBadLine.SKIP, dollars(max_usd), limit, recorded, lane is RunLane.BATCH
     )
     run_file(recipe, input, output, wishes, as_json=as_json)
 
@@ -219,50 +220,6 @@ def report(
 
 @app.command()
 @plainly
-def calibrate(
-    recipe: RecipeName,
-    labels: Annotated[Path | None, typer.Option(metavar="FILE", help="Labels you have: prompt, scores by model, outputs. JSONL.")] = None,
-    outcomes: Annotated[Path | None, typer.Option(metavar="FILE", help="The store of outcomes; else the recipe's route.outcomes.")] = None,
-    output: Annotated[Path | None, typer.Option("--output", "-o", metavar="FILE", help="What is written; else RECIPE-ladder.json.")] = None,
-    model: Annotated[list[str] | None, typer.Option(metavar="NAME", help="Only these models of the tiers; may be repeated.")] = None,
-    confidence: Annotated[float, typer.Option(min=0.5, max=0.99, help="How sure held-out rows must be that a target is kept.")] = 0.55,
-    judge: Annotated[int | None, typer.Option(min=1, metavar="N", help="First let the recipe's judge label N requests of a file.")] = None,
-    requests: Annotated[str | None, typer.Option(metavar="FILE", help="The requests to label, as for `frugal run`.")] = None,
-    provider: Annotated[Provider, typer.Option(help="Who answers and judges. sandbox: made-up labels, to rehearse.")] = Provider.SANDBOX,
-    max_usd: Annotated[str | None, typer.Option(metavar="USD", help="Stop labelling when this is spent.")] = None,
-    yes: Annotated[bool, typer.Option("--yes", help="Agree to the price of the labels.")] = False,
-    as_json: AsJson = False,
-) -> None:
-    """Fit the router on outcomes of your own traffic, and say on held-out requests what that is worth.
-
-    Reads verdicts from the recipe's store of outcomes (feedback, checks, judges, control traffic), or labels from a file. Needs 200
-    requests with a verdict for each model; below that the router keeps its cold start. What is written is named by `route.learned`.
-    """
-    from frugal_plugins.cli.calibrate_command import Wishes, calibrate_recipe
-
-    wishes = Wishes(
-        outcomes, labels, output, tuple(model or ()), confidence, judge, requests, provider is Provider.LIVE, _dollars(max_usd), yes
-    )
-    calibrate_recipe(recipe, wishes, as_json=as_json)
-
-
-@app.command()
-@plainly
-def feedback(
-    recipe: RecipeName,
-    request_id: Annotated[str, typer.Argument(metavar="ID", help="The request's id: x-frugal-id, or frugal.id of the answer.")],
-    good: Annotated[bool, typer.Option("--good/--bad", help="What you say of its answer.")],
-    source: Annotated[str, typer.Option(metavar="VOICE", help="Who says so: user, gold, judge, check or control.")] = "user",
-    as_json: AsJson = False,
-) -> None:
-    """Say whether an answer was good: for the ledger, for the router to learn from, and so that a bad stored answer is not served again."""
-    from frugal_plugins.cli.feedback_command import give_feedback
-
-    give_feedback(recipe, request_id, good, source, as_json=as_json)
-
-
-@app.command()
-@plainly
 def dashboard(
     ledger: Annotated[str | None, typer.Option("--ledger", metavar="FILE|URL", help="The ledger file, or postgresql://...")] = None,
     recipe: Annotated[str | None, typer.Option("--recipe", "-r", metavar="RECIPE", help="Lets stored answers be rejected here.")] = None,
@@ -306,16 +263,8 @@ def sandbox(
     serve(port, recorded, as_json=as_json)
 
 
+add_learning_commands(app)
 add_prompt_commands(app)
-
-
-def _dollars(written: str | None) -> Decimal | None:
-    if written is None:
-        return None
-    words = written.strip().removeprefix("$")
-    if not words.replace(".", "", 1).isdigit():
-        raise typer.BadParameter("give dollars as a number, for example 2.50", param_hint="--max-usd")
-    return Decimal(words)
 
 
 def commands() -> dict[str, Any]:

@@ -34,6 +34,15 @@ class Over:
     at_seconds: float
 
 
+@dataclass(frozen=True, slots=True)
+class Said:
+    """A verdict that came along with another request."""
+
+    request_id: str
+    good: float
+    at_seconds: float
+
+
 class OutcomeLog:
     """Keeps what the router can learn from: for each answer its model, size and cost, and the verdict of the free checks.
 
@@ -53,7 +62,7 @@ class OutcomeLog:
         self.lost = 0
         self._names: Mapping[str, str] = {bare_name(name): name for name in reversed(names)}
         self._most = most_waiting
-        self._queue: queue.SimpleQueue[Over | threading.Event | None] = queue.SimpleQueue()
+        self._queue: queue.SimpleQueue[Over | Said | threading.Event | None] = queue.SimpleQueue()
         self._writer: threading.Thread | None = None
         self._lock = threading.Lock()
 
@@ -66,6 +75,11 @@ class OutcomeLog:
             return
         self._start()
         self._queue.put(over)
+
+    def heard(self, said: Said) -> None:
+        """Take a verdict without waiting; one on an unknown request is dropped."""
+        self._start()
+        self._queue.put(said)
 
     def verdict(self, request_id: str, good: bool | float, *, voice: Voice, at_seconds: float, model: str | None = None) -> bool:
         """Say whether an answer was good; False when no such request is known. Waits for what was recorded before it."""
@@ -104,7 +118,10 @@ class OutcomeLog:
                 item.set()
                 continue
             try:
-                self._write(item)
+                if isinstance(item, Said):
+                    self.store.verdict(item.request_id, item.good, voice="user", at_seconds=item.at_seconds)
+                else:
+                    self._write(item)
             except (LedgerError, sqlite3.Error, OSError) as error:
                 self._lose(str(error))
         self.store.close()

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from frugal_plugins.errors import InputError
+from frugal_plugins.errors import FrugalError, InputError
+from frugal_plugins.learned.collecting import Said
 from frugal_plugins.learned.outcomes import TRUST, Voice
 
 if TYPE_CHECKING:
@@ -27,6 +29,17 @@ class Heard:
     in_ledger: bool
     in_outcomes: bool
     answer_rejected: bool
+
+
+def overhear(recipe: Recipe, request_id: str, good: float) -> None:
+    """A verdict that came in another request's metadata: kept without making that request wait, and never failing it."""
+    if recipe.ledger is not None:
+        recipe.ledger.feedback(request_id, good >= 0.5, "user")
+    if recipe.outcomes is not None:
+        recipe.outcomes.heard(Said(request_id, good, recipe.clock()))
+    if good < 0.5 and recipe.cache is not None:
+        with suppress(FrugalError):
+            recipe.cache.reject(request_id)
 
 
 def hear(recipe: Recipe, request_id: str, good: bool | float, source: Voice, model: str | None) -> Heard:

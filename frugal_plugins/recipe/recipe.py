@@ -24,7 +24,7 @@ from frugal_plugins.ledger.watching import WATCHERS
 from frugal_plugins.prices import PriceBook, load_price_list, own_rates
 from frugal_plugins.recipe.build import build_cache, build_history, build_outcomes, build_route, build_store
 from frugal_plugins.recipe.explain import Explanation, explain
-from frugal_plugins.recipe.feedback import Heard, hear
+from frugal_plugins.recipe.feedback import Heard, hear, overhear
 from frugal_plugins.recipe.settings import RecipeSettings, parse
 from frugal_plugins.recipe.source import read_recipe
 from frugal_plugins.request import Reply, Request
@@ -113,6 +113,8 @@ class Recipe:
         """
         ctx = Context(recipe=self.name, clock=self.clock, declared_task=told.task, host=host, reachable=reachable, mode=self.mode, **known)
         request = _with_told(request, told)
+        if told.feedback is not None:
+            overhear(self, *told.feedback)
         ctx.group = self.group_of(request, told, ctx.id)
         ctx.mode = "on"
         steps = [step for step in self._steps_for(request) if step[0].name not in without] if ctx.group == "treated" else ()

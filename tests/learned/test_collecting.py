@@ -15,6 +15,7 @@ from frugal_plugins.learned.collecting import OutcomeLog, Over, prompt_key
 from frugal_plugins.learned.embedding import FINGERPRINT
 from frugal_plugins.learned.outcomes import Judged, OutcomeFile
 from frugal_plugins.prices import PriceBook
+from frugal_plugins.told import read_told
 from tests.support import ask_for, reply_with
 
 MINI, STRONG = "openai/gpt-4o-mini", "openai/gpt-4o"
@@ -139,3 +140,20 @@ def test_the_quality_knob_takes_words(tmp_path: Path, word: Any, percent: float)
     route = recipe(tmp_path, route={"keep_quality_percent": word}).settings.route
     assert route is not None
     assert route.keep_quality_percent == percent
+
+
+@pytest.mark.parametrize("good", [True, 0.25])
+def test_feedback_may_come_along_with_the_next_request(tmp_path: Path, good: float) -> None:
+    own = recipe(tmp_path)
+    first, _ = through(own, "Is Rome in Italy? Answer yes or no.", "Yes.")
+    told = read_told({"frugal": {"feedback": {"id": first, "good": good}}})
+    own.flow(ask_for("And Oslo?"), told=told)
+    own.close()
+    assert [row.good for row in OutcomeFile(tmp_path / "outcomes.sqlite").judged(FINGERPRINT)] == [{MINI: float(good)}]
+    with sqlite3.connect(tmp_path / "ledger.sqlite") as ledger:
+        assert ledger.execute("SELECT count(*) FROM feedback").fetchone() == (1,)
+
+
+@pytest.mark.parametrize("said", ["good", {"id": "x"}, {"id": "x", "good": 3}, {"id": 7, "good": True}])
+def test_feedback_nobody_understands_is_left_out(said: Any) -> None:
+    assert read_told({"frugal": {"feedback": said}}).feedback is None
