@@ -13,7 +13,7 @@ from frugal_plugins import __version__
 from frugal_plugins.cli.app import commands
 from tests.cli.conftest import ROOT, Cli, frugal, requests, write_lines
 
-NAMES = ["try", "run", "check", "explain", "estimate", "report", "schema", "sandbox"]
+NAMES = list(commands())
 
 
 def test_the_version_is_the_packages(cli: Cli) -> None:
@@ -22,7 +22,7 @@ def test_the_version_is_the_packages(cli: Cli) -> None:
 
 def test_help_names_every_command(cli: Cli) -> None:
     text = cli("--help").stdout
-    assert list(commands()) == NAMES
+    assert {"try", "run", "check", "explain", "estimate", "report", "calibrate", "feedback", "shorten", "schema", "sandbox"} <= set(NAMES)
     assert all(name in text for name in NAMES)
 
 
