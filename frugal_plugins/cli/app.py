@@ -175,6 +175,7 @@ def estimate(
     model: Annotated[list[str] | None, typer.Option(metavar="NAME[=PERCENT]", help="A model and its share; may be repeated.")] = None,
     cached_percent: Annotated[float, typer.Option(min=0, max=100, metavar="PERCENT", help="Input the provider's cache serves.")] = 0.0,
     spill: Annotated[Path | None, typer.Option(metavar="FOLDER", help="Where large logs may spill; else the temporary folder.")] = None,
+    by_meaning: Annotated[bool, typer.Option("--by-meaning", help="Also find near repeats by meaning; about 200 questions/s.")] = False,
     engine: Annotated[str | None, typer.Option(metavar="URL", help="Add up in another database, through Ibis: postgresql://...")] = None,
     workers: Annotated[str | None, typer.Option(metavar="N|URL", help="Read on N Dask processes, or on a scheduler's: tcp://...")] = None,
     as_json: AsJson = False,
@@ -190,7 +191,7 @@ def estimate(
 
     asked = Asked(requests_per_month, input_tokens, output_tokens, tuple(model or ()), cached_percent)
     elsewhere = Elsewhere(None if spill is None else str(spill), engine, workers)
-    estimate_spend(logs or [], recipe, asked, Files(html, write_recipe), elsewhere, as_json=as_json)
+    estimate_spend(logs or [], recipe, asked, Files(html, write_recipe, by_meaning), elsewhere, as_json=as_json)
 
 
 @app.command()

@@ -15,6 +15,7 @@ from frugal_plugins.cli.screen import line, note, result, write_text
 from frugal_plugins.errors import InputError
 from frugal_plugins.estimate import Elsewhere, Estimate, Numbers, estimate_logs, estimate_numbers
 from frugal_plugins.estimate.figures import estimate_figures
+from frugal_plugins.estimate.near import SIMILARITY
 from frugal_plugins.estimate.recipe_file import check_written, recipe_text
 from frugal_plugins.estimate.text import estimate_text
 from frugal_plugins.prices import PriceBook
@@ -40,10 +41,11 @@ class Asked:
 
 @dataclass(frozen=True, slots=True)
 class Files:
-    """What is to be written."""
+    """What is to be written, and whether questions are compared by meaning on the way."""
 
     html: Path | None
     recipe: Path | None
+    by_meaning: bool = False
 
 
 def estimate_spend(logs: Sequence[str], recipe: str | None, asked: Asked, files: Files, elsewhere: Elsewhere, *, as_json: bool) -> None:
@@ -51,7 +53,7 @@ def estimate_spend(logs: Sequence[str], recipe: str | None, asked: Asked, files:
     for path in (files.html, files.recipe):
         _can_be_written(path)
     settings = parse(read_recipe(recipe)) if recipe is not None else None
-    found = _found(logs, settings, asked, elsewhere)
+    found = _found(logs, settings, asked, elsewhere, _similarity(settings) if files.by_meaning else None)
     if not found.spend.by_model and not found.spend.stored_answers:
         models = ", ".join(found.spend.unpriced)
         raise InputError(
@@ -62,14 +64,19 @@ def estimate_spend(logs: Sequence[str], recipe: str | None, asked: Asked, files:
     result(figures, lambda: _text(found, files), as_json=as_json)
 
 
-def _found(logs: Sequence[str], settings: RecipeSettings | None, asked: Asked, elsewhere: Elsewhere) -> Estimate:
+def _found(logs: Sequence[str], settings: RecipeSettings | None, asked: Asked, elsewhere: Elsewhere, similarity: float | None) -> Estimate:
     if logs and asked.anything:
         raise InputError("give log files or numbers, not both; remove one of them")
     if logs:
-        return estimate_logs(logs, recipe=settings, elsewhere=elsewhere)
+        return estimate_logs(logs, recipe=settings, elsewhere=elsewhere, similarity=similarity)
     if not asked.anything and not on_a_terminal():
         raise InputError("nothing to estimate; name log files, or give --requests-per-month, --input-tokens, --output-tokens and --model")
     return estimate_numbers(_numbers(asked), recipe=settings)
+
+
+def _similarity(settings: RecipeSettings | None) -> float:
+    cache = settings.cache if settings is not None else None
+    return getattr(cache, "similarity", None) or SIMILARITY
 
 
 def on_a_terminal() -> bool:

@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 from frugal_plugins.errors import InputError
 from frugal_plugins.estimate.cells import read_cells, spread_tasks, visible
-from frugal_plugins.estimate.intake import Intake, Readers, database, load, load_rows
+from frugal_plugins.estimate.intake import Intake, database, load, load_rows
 from frugal_plugins.estimate.leaks import Leak, leaks
+from frugal_plugins.estimate.near import near_repeats
 from frugal_plugins.estimate.notes import Note, notes
 from frugal_plugins.estimate.plan import Plan, fitted_plan, plan_of
 from frugal_plugins.estimate.price_table import PriceTable
@@ -28,6 +29,8 @@ from frugal_plugins.usage import Usage
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
+
+    from frugal_plugins.estimate.workers import Workers
 
 _ROUND_TO_TOKENS: Final = 10
 
@@ -89,12 +92,15 @@ def estimate_logs(
     recipe: RecipeSettings | None = None,
     now_seconds: float | None = None,
     elsewhere: Elsewhere | None = None,
+    similarity: float | None = None,
 ) -> Estimate:
     """Estimate from files of logs, or from `postgresql://...`: a LiteLLM proxy's own table of spend logs.
 
     Args:
         recipe: what is planned; without it tiers and budgets are fitted to the traffic.
         elsewhere: other folders, databases and workers than this machine's own.
+        similarity: also take questions for near repeats that the cache by meaning would answer at this cosine; slow, and needs its
+            embedding model. None: only questions of the same words.
 
     Raises InputError for a file without a usable record, MissingExtra when duckdb (or what `elsewhere` needs) is not installed.
     """
@@ -103,13 +109,15 @@ def estimate_logs(
     with ExitStack() as open_ones:
         db, spill = open_ones.enter_context(database(where.folder))
         readers = _readers(where.workers, open_ones)
-        intake = load(paths, db, spill, readers)
+        intake = load(paths, db, spill, readers, questions=similarity is not None)
+        if similarity is not None:
+            intake.by_meaning = near_repeats(db, spill, similarity, readers)
         if intake.unread:
             spread_tasks(db)
         return _estimate(_engine(where.engine, db, spill, open_ones), intake, recipe, now_seconds, None)
 
 
-def _readers(workers: str | None, open_ones: ExitStack) -> Readers | None:
+def _readers(workers: str | None, open_ones: ExitStack) -> Workers | None:
     if workers is None:
         return None
     from frugal_plugins.estimate.workers import dask_workers

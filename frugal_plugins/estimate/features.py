@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import blake2b
-from typing import Any, Final
+from typing import IO, Any, Final
 
 from frugal_plugins.estimate.row import Row
 from frugal_plugins.meaning.canonical import canonical_question
@@ -20,6 +21,7 @@ _READ_BY_RULES: Final = 20_000
 """How many different questions of one file the rules read; the others take the task most of their system prompt's have."""
 
 _REMEMBERED: Final = 4_096
+_LONGEST_QUESTION: Final = 2_000
 _WORD: Final = re.compile(r"\w{3,}")
 _BATCH_WORDS: Final = frozenset({"batch", "nightly", "offline", "backfill", "async", "bulk", "cron", "scheduled"})
 _COULD_WAIT: Final = frozenset({"extraction", "classification", "summary", "document", "outline"})
@@ -32,11 +34,17 @@ _SAME_IN_EFFECT: Final = {"temperature": 1, "n": 1}
 
 @dataclass(slots=True)
 class TextReading:
-    """Reads requests one after the other and remembers what repeats, so that a long system prompt is hashed once."""
+    """Reads requests one after the other and remembers what repeats, so that a long system prompt is hashed once.
+
+    Attributes:
+        questions: where every different question is written for the comparison by meaning; None: nowhere.
+    """
 
     tasks: OrderedDict[int, Task] = field(default_factory=OrderedDict)
     prefixes: OrderedDict[str, int] = field(default_factory=OrderedDict)
     read: int = 0
+    questions: IO[str] | None = None
+    asked: set[int] = field(default_factory=set)
 
     def fill(self, row: Row, request: Request, told: Told, *, cacheable: bool, waits: int = 0) -> Row:
         """Put everything the text says into the row; token sizes are its share of the characters times the counted input."""
@@ -82,6 +90,9 @@ class TextReading:
         if last.get("role") == "user" and isinstance(content, str):
             row.canonical = number_of([rest, canonical_question(content)])
             row.near = number_of([rest, sorted(set(_WORD.findall(content.lower())))])
+            if self.questions is not None and row.canonical is not None and row.canonical not in self.asked:
+                self.asked.add(row.canonical)
+                self.questions.write(f"{rest}\t{row.canonical}\t{json.dumps(content[:_LONGEST_QUESTION])}\n")
 
     def _task(self, row: Row, request: Request, told: Told, last: Message) -> None:
         if told.task:

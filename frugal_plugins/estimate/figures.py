@@ -46,6 +46,7 @@ def estimate_figures(found: Estimate) -> dict[str, Any]:
         },
         "formats": dict(found.intake.formats),
         "files": list(found.intake.files),
+        "questions_near_by_meaning": found.intake.by_meaning,
         "unusable_lines": found.intake.unusable,
         "problems": list(found.intake.problems),
         "notes": [{"what": note.what, "means": note.means} for note in found.notes],

@@ -15,10 +15,11 @@ from typing import TYPE_CHECKING, Final, Protocol
 
 from frugal_plugins.errors import InputError, MissingExtra
 from frugal_plugins.estimate.columnar import load_spend_logs, suits
-from frugal_plugins.estimate.reading import NAMED_PROBLEMS, Tally, read_stretch
+from frugal_plugins.estimate.reading import NAMED_PROBLEMS, Tally
 from frugal_plugins.estimate.row import TYPES, Row
 from frugal_plugins.estimate.sources import Source, cuts, look_at
 from frugal_plugins.estimate.spend_table import export_spend_logs, is_server, shown
+from frugal_plugins.estimate.stretch import read_into
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
@@ -40,12 +41,14 @@ class Intake:
     Attributes:
         problems: the first unusable lines as `file:line: why`; `unusable` counts all.
         missing: by format, what it leaves out and what that makes uncertain.
+        by_meaning: questions that mean what an earlier one means; None where nobody looked.
         left_out: records that cost nothing: failed calls, spans, empty buckets.
     """
 
     formats: Counter[str] = field(default_factory=Counter)
     missing: dict[str, list[list[str]]] = field(default_factory=dict)
     problems: list[str] = field(default_factory=list)
+    by_meaning: int | None = None
     rows: int = 0
     unusable: int = 0
     left_out: int = 0
@@ -98,12 +101,14 @@ def database(folder: str | None = None, memory_mb: int = 1_000) -> Iterator[tupl
 class Readers(Protocol):
     """Who else may read files: workers on this machine or others."""
 
-    def read(self, source: Source, folder: Path, number: int) -> tuple[list[Tally], list[Path]]:
+    def read(self, source: Source, folder: Path, number: int, *, questions: bool) -> tuple[list[Tally], list[Path]]:
         """A file as Parquet files of rows, and what its stretches came to."""
 
 
-def load(places: Sequence[Path | str], db: DuckDBPyConnection, folder: Path, readers: Readers | None = None) -> Intake:
-    """Read files, or a proxy's own database, and make `logs` of them.
+def load(
+    places: Sequence[Path | str], db: DuckDBPyConnection, folder: Path, readers: Readers | None = None, *, questions: bool = False
+) -> Intake:
+    """Read files, or a proxy's own database, and make `logs` of them; with `questions` also `*.questions` in the folder.
 
     Raises InputError for one without a single usable record.
     """
@@ -113,7 +118,7 @@ def load(places: Sequence[Path | str], db: DuckDBPyConnection, folder: Path, rea
     for number, (place, path) in enumerate(zip(places, intake.files, strict=True)):
         source = look_at(export_spend_logs(str(place), folder) if is_server(place) else Path(place))
         if readers is not None:
-            tallies, written = readers.read(source, folder, number)
+            tallies, written = readers.read(source, folder, number, questions=questions)
             intake.add(path, tallies)
             _insert_parquet(db, written)
             continue
@@ -122,7 +127,7 @@ def load(places: Sequence[Path | str], db: DuckDBPyConnection, folder: Path, rea
             intake.add(path, [tally])
             parts.append(rows)
             continue
-        tallies, written = _read(source, folder, number)
+        tallies, written = _read(source, folder, number, questions=questions)
         intake.add(path, tallies)
         _insert(db, written)
     db.execute(f"CREATE VIEW logs AS {' UNION ALL '.join(parts)}")
@@ -160,24 +165,28 @@ def load_rows(rows: Sequence[Row], db: DuckDBPyConnection, folder: Path) -> None
     db.execute("CREATE VIEW logs AS SELECT * FROM lines")
 
 
-def _read(source: Source, folder: Path, number: int) -> tuple[list[Tally], list[Path]]:
+def _read(source: Source, folder: Path, number: int, *, questions: bool) -> tuple[list[Tally], list[Path]]:
     parts = (os.cpu_count() or 1) if source.path.stat().st_size >= _OWN_PROCESS_BYTES else 1
     stretches = cuts(source, parts)
     outs = [folder / f"rows-{number}-{part}.tsv" for part in range(len(stretches))]
+    asked = [out.with_suffix(".questions") if questions else None for out in outs]
     if len(stretches) > 1:
-        return _in_processes(source.path, stretches, outs), outs
-    with outs[0].open("w", encoding="utf-8", errors="replace") as out:
-        return [read_stretch(source, out)], outs
+        return _in_processes(source.path, stretches, outs, asked), outs
+    return [read_into(source, outs[0], *stretches[0], asked[0])], outs
 
 
-def _in_processes(path: Path, stretches: Sequence[tuple[int, int]], outs: Sequence[Path]) -> list[Tally]:
+def _in_processes(path: Path, stretches: Sequence[tuple[int, int]], outs: Sequence[Path], questions: Sequence[Path | None]) -> list[Tally]:
     command = [sys.executable, "-m", "frugal_plugins.estimate.stretch", str(path)]
     env = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
     running = [
         subprocess.Popen(  # noqa: S603 - our own module, with a file name as an argument
-            [*command, str(start), str(end), str(out)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=env
+            [*command, str(start), str(end), str(out), *([str(asked)] if asked else [])],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env=env,
         )
-        for (start, end), out in zip(stretches, outs, strict=True)
+        for (start, end), out, asked in zip(stretches, outs, questions, strict=True)
     ]
     try:
         done = [process.communicate() for process in running]

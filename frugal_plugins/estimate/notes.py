@@ -66,6 +66,9 @@ def _counts(intake: Intake, spend: Spend) -> Iterator[Note]:
         yield Note(f"{intake.overcached:,} rows have more cached than read tokens", "their plain input is taken as 0; check the export")
     if intake.unread:
         yield Note(f"{intake.unread:,} requests were not read by the rules", "they take the task that nine in ten with their prompt have")
+    if intake.by_meaning:
+        means = "the high end of the cache's range counts them; run frugal calibrate before you let the cache serve them"
+        yield Note(f"{intake.by_meaning:,} questions mean what an earlier one means", means)
     if not spend.tokens.get("cache_read"):
         yield Note(
             "no cached tokens in these logs", "either nothing was cached, or the log leaves it out; then today's spend is lower than shown"

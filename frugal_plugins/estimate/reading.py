@@ -90,14 +90,16 @@ class Tally:
         return cls(**found)
 
 
-def read_stretch(source: Source, out: IO[str], start: int = 0, end: int | None = None) -> Tally:
-    """Write the rows of a stretch as tab-separated lines and tally them."""
+def read_stretch(source: Source, out: IO[str], start: int = 0, end: int | None = None, *, questions: IO[str] | None = None) -> Tally:
+    """Write the rows of a stretch as tab-separated lines and tally them; the questions in it too, where they are wanted."""
     tally = Tally()
     if source.kind == "sqlite":
         for row in _ledger_rows(source.path, tally):
             _write(row, out, tally)
         return tally
     formats: list[Format] = [LiteLLMSpend(), OpenAIUsage(), AnthropicUsage(), Langfuse(), Helicone(), Chats(), PlainTable()]
+    for one in formats:
+        one.reading.questions = questions
     known = formats[0]
     for number, record in records(source, start, end):
         tally.lines = number

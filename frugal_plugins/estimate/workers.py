@@ -8,9 +8,11 @@ from pathlib import Path
 from typing import Any, Final
 
 from frugal_plugins.errors import InputError, MissingExtra
-from frugal_plugins.estimate.reading import Tally, read_stretch
+from frugal_plugins.estimate.near import near_in_part
+from frugal_plugins.estimate.reading import Tally
 from frugal_plugins.estimate.row import TYPES
 from frugal_plugins.estimate.sources import Source, cuts, look_at
+from frugal_plugins.estimate.stretch import read_into
 
 _PARTS_A_WORKER: Final = 4
 _SMALLEST_PART_BYTES: Final = 1_000_000
@@ -18,13 +20,15 @@ _MOST_LOCAL: Final = 256
 _CONNECT_SECONDS: Final = 20
 
 
-def read_part(path: str, start: int, end: int, out: str) -> str:
-    """Read one stretch of a file into a Parquet file; returns the tally as JSON. Runs on a worker, which must see both files."""
+def read_part(path: str, start: int, end: int, out: str, questions: str | None = None) -> str:
+    """Read one stretch of a file into a Parquet file, and its questions where they are wanted; returns the tally as JSON.
+
+    Runs on a worker, which must see the files.
+    """
     import duckdb
 
     lines = Path(f"{out}.tsv")
-    with lines.open("w", encoding="utf-8", errors="replace") as file:
-        tally = read_stretch(look_at(Path(path)), file, start, end)
+    tally = read_into(look_at(Path(path)), lines, start, end, None if questions is None else Path(questions))
     columns = ", ".join(f"'{name}': '{kind}'" for name, kind in TYPES.items())
     with duckdb.connect(config={"threads": "1"}) as db:
         db.execute(
@@ -41,16 +45,25 @@ class Workers:
     def __init__(self, client: Any) -> None:
         self.client = client
 
-    def read(self, source: Source, folder: Path, number: int) -> tuple[list[Tally], list[Path]]:
+    @property
+    def count(self) -> int:
+        """How many there are."""
+        return max(1, len(self.client.scheduler_info(n_workers=-1)["workers"]))
+
+    def each(self, parts: Sequence[Path], similarity: float) -> list[dict[int, int]]:
+        """Near repeats by meaning, each part on one of them."""
+        return list(self.client.gather(self.client.map(near_in_part, [str(part) for part in parts], similarity=similarity, pure=False)))
+
+    def read(self, source: Source, folder: Path, number: int, *, questions: bool) -> tuple[list[Tally], list[Path]]:
         """All stretches of a file, as Parquet files in `folder`, and what they came to, in order."""
-        workers = max(1, len(self.client.scheduler_info(n_workers=-1)["workers"]))
         size = source.path.stat().st_size
-        stretches = cuts(source, max(1, min(workers * _PARTS_A_WORKER, size // _SMALLEST_PART_BYTES)))
+        stretches = cuts(source, max(1, min(self.count * _PARTS_A_WORKER, size // _SMALLEST_PART_BYTES)))
         outs = [folder / f"rows-{number}-{part}.parquet" for part in range(len(stretches))]
+        asked_in = [str(out.with_suffix(".questions")) if questions else None for out in outs]
         found: Sequence[str] = self.client.gather(
             [
-                self.client.submit(read_part, str(source.path.resolve()), start, end, str(out), pure=False)
-                for (start, end), out in zip(stretches, outs, strict=True)
+                self.client.submit(read_part, str(source.path.resolve()), start, end, str(out), asked, pure=False)
+                for (start, end), out, asked in zip(stretches, outs, asked_in, strict=True)
             ]
         )
         return [Tally.from_json(one) for one in found], outs

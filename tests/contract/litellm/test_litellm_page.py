@@ -10,7 +10,7 @@ import httpx
 import pytest
 
 from tests.contract.litellm.conftest import BASE
-from tests.contract.litellm.test_litellm_proxy import KEY, RunningProxy, running
+from tests.contract.litellm.proxies import KEY, RunningProxy, running
 
 ADMIN = ("anyone", KEY)
 
