@@ -21,6 +21,7 @@ from frugal_plugins.dashboard.door import Admit, Door, Visit, on_loopback
 from frugal_plugins.dashboard.figures import figures
 from frugal_plugins.dashboard.overview import live_part, overview
 from frugal_plugins.dashboard.rows import request_page, review_page, rows_page
+from frugal_plugins.dashboard.versus import control_page
 from frugal_plugins.errors import FrugalError, InputError, LedgerError
 from frugal_plugins.ledger.reading import TableReader, open_reader
 from frugal_plugins.report.shell import asset
@@ -50,6 +51,7 @@ def dashboard_app(
         Route("/rows", pages.rows),
         Route("/request", pages.request),
         Route("/review", pages.review),
+        Route("/control", pages.control),
         Route("/judge", pages.judged, methods=["POST"]),
         Route("/figures.json", pages.figures),
         Route("/style.css", _asset("page.css", "text/css", also=(("page.css", "frugal_plugins.report"),))),
@@ -81,6 +83,10 @@ class _Pages:
         with open_reader(self.place) as reader:
             made = request_page(reader, asked, name, show_text=self.show_text)
         return HTMLResponse(made) if made is not None else PlainTextResponse("There is no such request in this ledger.\n", 404)
+
+    def control(self, request: Request) -> Response:
+        asked = Asked.of(request.query_params)
+        return self._page(lambda reader: control_page(reader, asked))
 
     def review(self, request: Request) -> Response:
         asked, visit = Asked.of(request.query_params), _visit(request)

@@ -12,7 +12,7 @@ from frugal_plugins.dashboard.asked import SPANS, Asked
 from frugal_plugins.ledger.reader import Booked, Reason
 from frugal_plugins.report.words import money, plain_model, utc
 
-_TABS: Final = (("", "Overview"), ("rows", "Requests"), ("review", "Review"))
+_TABS: Final = (("", "Overview"), ("rows", "Requests"), ("review", "Review"), ("control", "Control"))
 
 
 def page(title: str, asked: Asked, here: str, main: Iterable[str], *, place: str) -> str:

@@ -2,14 +2,29 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Iterator
+from decimal import Decimal
+from html import escape
 from typing import Final
 
 from frugal_plugins.dashboard.asked import Asked
-from frugal_plugins.dashboard.parts import Cell, section, table
+from frugal_plugins.dashboard.parts import Cell, facts, page, section, spans, table
+from frugal_plugins.ledger.measured import Difference, Measured, Saving, measure
 from frugal_plugins.ledger.reader import Period, Spend
 from frugal_plugins.ledger.reading import TableReader
 from frugal_plugins.report.words import money, percent
 
+_NAMES: Final = {
+    "failed_percent": "failed, %",
+    "cut_percent": "cut short, %",
+    "refused_percent": "refused, %",
+    "schema_valid_percent": "of the form that was asked for, %",
+    "retries": "retries",
+    "output_tokens": "output tokens",
+    "good_percent": "called good by people, %",
+    "judged_good_percent": "called good by a judge, %",
+}
 _GROUPS: Final = (("control", "control, untouched"), ("treated", "treated by the recipe"), ("bypassed", "bypassed on request"))
 
 
@@ -24,7 +39,66 @@ def versus(reader: TableReader, asked: Asked, period: Period) -> str:
         else '<p class="quiet">No control group: set <code>control_percent</code> in the recipe, and a share of the traffic goes through '
         "untouched to measure against.</p>"
     )
-    return section("versus", "Control against treated", note, table("What the groups cost, by request", columns, rows))
+    proof = escape(Asked(asked.span).href("control"))
+    more = f'<p><a href="{proof}">What that proves: saving and quality, with the range chance leaves</a></p>'
+    return section("versus", "Control against treated", note, table("What the groups cost, by request", columns, rows), more)
+
+
+def control_page(reader: TableReader, asked: Asked) -> str:
+    """What was measured, with its 95 % ranges. It reads the rows, so it takes seconds where there are millions."""
+    found = measure(reader.db, asked.period(time.time()))
+    words = "".join(f'<p class="note">{escape(one)}.</p>' for one in found.words)
+    main = [spans(Asked(asked.span), "control"), words, facts(_found(found, asked)), *_savings(found), *_quality(found)]
+    return page("Control against treated", asked, "control", main, place=reader.place)
+
+
+def _found(found: Measured, asked: Asked) -> Iterator[tuple[str, Cell]]:
+    yield "control requests", (f"{found.control_requests:,} in {found.control_conversations:,} conversations", asked.href(group="control"))
+    yield "treated requests", (f"{found.treated_requests:,}", asked.href(group="treated"))
+    if found.saving is not None:
+        yield "saved, measured", _range(found.saving)
+        yield "of what they would have cost", _percents(found.saving)
+        yield "kinds of work covered", percent(found.covered_percent)
+
+
+def _savings(found: Measured) -> Iterator[str]:
+    if found.by_technique:
+        rows = ((name, f"{one.requests:,}", _range(one), _percents(one)) for name, one in found.by_technique.items())
+        made = table("Techniques that acted alone on a kind of work", ("technique", "requests", "saved, 95 % range", "of the cost"), rows)
+        yield section("alone", "By technique", made)
+    if found.together:
+        yield f'<p class="quiet">{escape(", ".join(found.together))} acted together, so nobody can tell their savings apart here.</p>'
+
+
+def _quality(found: Measured) -> Iterator[str]:
+    if not found.quality:
+        return
+    rows = ((_NAMES.get(name, name.replace("_", " ")), *_compared(one)) for name, one in found.quality.items())
+    columns = ("measure", "control", "treated", "difference, 95 % range", "beyond chance")
+    yield section("quality", "How answers went", table("Per request, each kind of work compared with itself", columns, rows))
+
+
+def _compared(one: Difference) -> tuple[str, ...]:
+    known = one.low is not None and one.high is not None
+    reach = f"{one.difference:+.2f} ({one.low:+.2f} to {one.high:+.2f})" if known else f"{one.difference:+.2f} (range not known)"
+    return f"{one.control:.2f}", f"{one.treated:.2f}", reach, "yes" if one.sure else "no" if known else "not known"
+
+
+def _range(one: Saving) -> str:
+    likely = money(_usd(one.usd))
+    if one.low_usd is None or one.high_usd is None:
+        return f"{likely} (range not known)"
+    return f"{likely} ({money(_usd(one.low_usd))} to {money(_usd(one.high_usd))})"
+
+
+def _percents(one: Saving) -> str:
+    if one.low_percent is None or one.high_percent is None:
+        return percent(one.percent)
+    return f"{percent(one.percent)} ({percent(one.low_percent)} to {percent(one.high_percent)})"
+
+
+def _usd(value: float) -> Decimal:
+    return Decimal(repr(round(value, 9)))
 
 
 def _row(spend: Spend, words: str, href: str) -> tuple[Cell, ...]:

@@ -16,7 +16,7 @@ from frugal_plugins.dashboard import dashboard_app, judge_of
 from tests.chromium import CONTRAST, DESK, PHONE, UNNAMED, chromium, too_wide
 from tests.report.conftest import Shop
 
-PAGES = ("", "rows", "rows?task=yes_no", "review")
+PAGES = ("", "rows", "rows?task=yes_no", "review", "control")
 
 
 @pytest.fixture(scope="module")

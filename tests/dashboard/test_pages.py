@@ -150,3 +150,18 @@ def test_an_hour_of_the_plot_shows_its_own_rows(serve: Serve) -> None:
     hour = int(time.time() // 86_400 * 86_400)
     assert serve().get(f"/rows?from={hour}&to={hour + 3600}").text.count('class="card"') == 5
     assert serve().get(f"/rows?from={hour + 3600}&to={hour + 7200}").text.count('class="card"') == 0
+
+
+def test_the_control_page_says_what_is_measured_or_that_nothing_is(shop: Shop, serve: Serve) -> None:
+    assert "control" in serve().get("/control").text
+    measured = Shop(shop.path.with_name("measured.sqlite"), control_percent=50)
+    measured.now = time.time() // 86_400 * 86_400 + 60
+    for number in range(120):
+        measured.ask(f"Is {number} even?", task="yes_no")
+    assert measured.recipe.ledger is not None
+    measured.recipe.ledger.flush()
+    page = TestClient(dashboard_app(measured.path), base_url="http://127.0.0.1").get("/control").text
+    measured.recipe.close()
+    assert "saved, measured" in page
+    assert re.search(r"\$\d+\.\d+ \(\$\d+\.\d+ to \$\d+\.\d+\)", page)
+    assert "output tokens" in page
