@@ -4,6 +4,7 @@ FrugalError                 anything below: catch this one to catch them all
 ├── RecipeError             a recipe cannot be read or does not make sense (file, line, column, key)
 ├── InputError              a line of an input file cannot be used (file, line)
 ├── MissingExtra            a feature needs an optional package that is not installed
+├── BudgetReached           a budget of the recipe that says `stop` is spent (name, dollars, until when)
 ├── LedgerError             a ledger file cannot be opened or read
 ├── TruncatedOutput         the provider cut a structured answer short; parsing it would give wrong data
 ├── NotReachable            a model of a recipe cannot be used from here (a missing key, say)
@@ -13,6 +14,9 @@ Errors of the provider or of the host (LiteLLM, LangChain) are never wrapped: th
 """
 
 from __future__ import annotations
+
+import datetime as dt
+from decimal import Decimal
 
 
 class FrugalError(Exception):
@@ -45,6 +49,22 @@ class MissingExtra(FrugalError):
         super().__init__(f"{package} is not installed. Install it with: pip install 'frugal-plugins[{extra}]'")
         self.package = package
         self.extra = extra
+
+
+class BudgetReached(FrugalError):
+    """A budget of the recipe that says `stop` is spent; the request was not sent. `status_code` is what a proxy answers."""
+
+    status_code = 429
+
+    def __init__(self, budget: str, spent_usd: Decimal, limit_usd: Decimal, until: dt.datetime) -> None:
+        super().__init__(
+            f"budget {budget} is spent (${spent_usd:.2f} of ${limit_usd:.2f}); requests are refused until {until:%Y-%m-%d %H:%M} UTC. "
+            "Raise it under alerts: in the recipe, or wait."
+        )
+        self.budget = budget
+        self.spent_usd = spent_usd
+        self.limit_usd = limit_usd
+        self.until = until
 
 
 class LedgerError(FrugalError):

@@ -10,7 +10,7 @@ import time
 import uuid
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass, field
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
 from frugal_plugins.errors import NotAReply
 from frugal_plugins.request import Reply, Request
@@ -76,6 +76,7 @@ class Context:
         baseline_usage: what the same request is known to cost untouched, where that was measured beside it.
         reachable: which models this caller may be sent to, where the host restricts them.
         own_limit: the output limit a model was configured with by its owner, where the host knows one; it counts as the caller's own.
+        began_ns, ended_ns, span_parent: when it began and ended and in which OpenTelemetry context, where somebody watches.
         answer_key: by which name the answer store knows the stored answer that was served, so that it can be rejected later.
         later: calls to make once the caller has the answer, where the driver can do that; None where it cannot.
         when_over: what is left to do when those are over: the ledger's booking.
@@ -96,6 +97,9 @@ class Context:
     answer_key: str | None = None
     later: list[Flow] | None = None
     when_over: Callable[[], None] | None = None
+    began_ns: int | None = None
+    ended_ns: int | None = None
+    span_parent: Any = None
     _task: Task | None = None
 
     def note(self, technique: str, action: str, why: str, *, tokens_before: int | None = None, tokens_after: int | None = None) -> None:

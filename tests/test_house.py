@@ -31,7 +31,7 @@ FLOORS = (
         "prefix",
         "structured",
     ),
-    ("techniques", "ledger"),
+    ("techniques", "ledger", "observe"),
     ("recipe", "report", "cached"),
     ("estimate", "litellm", "langchain", "batch", "calibrate", "dashboard"),
     ("cli",),
@@ -50,6 +50,9 @@ HEAVY = (
     "duckdb",
     "pydantic",
     "yaml",
+    "opentelemetry",
+    "prometheus_client",
+    "psycopg",
 )
 FORBIDDEN = re.compile(r"(Manager|Handler|Helper|Utils?|Factory|Processor|Engine)$|^(Abstract|Base)[A-Z]")
 UNSAFE_CALLS = {"eval", "exec", "yaml.load", "yaml.full_load", "yaml.unsafe_load", "os.system", "pickle.load", "pickle.loads"}

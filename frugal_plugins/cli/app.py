@@ -241,6 +241,19 @@ def dashboard(
 
 @app.command()
 @plainly
+def observe(
+    grafana: Annotated[bool, typer.Option("--grafana", help="Print the Grafana board, as JSON to import.")] = False,
+    output: Annotated[Path | None, typer.Option("--output", "-o", metavar="FILE", help="Write the board there.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Say which metrics monitoring can see, or print the Grafana board made of them."""
+    from frugal_plugins.cli.observe_command import show
+
+    show(grafana=grafana, output=output, as_json=as_json)
+
+
+@app.command()
+@plainly
 def schema(
     output: Annotated[Path | None, typer.Option("--output", "-o", metavar="FILE", help="Write it there instead of printing it.")] = None,
     as_json: AsJson = False,

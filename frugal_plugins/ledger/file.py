@@ -9,14 +9,16 @@ import queue
 import sqlite3
 import threading
 import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final, Protocol
 
 from frugal_plugins.errors import LedgerError
 from frugal_plugins.ledger.rows import Batch, plain, rows_of
-from frugal_plugins.ledger.settle import Entry, settle
+from frugal_plugins.ledger.settle import Entry, Settled, settle
 from frugal_plugins.ledger.sqlite import SqliteBook, open_ledger
 from frugal_plugins.ledger.tables import is_postgres
+from frugal_plugins.ledger.telling import tell
 from frugal_plugins.prices import load_price_list
 
 __all__ = ["Ledger", "open_ledger"]
@@ -114,6 +116,8 @@ class Ledger:
         self._unsaid = 0
         self._book = _open_book(self.path, Path(held_path), held_rows)
         self._usual: dict[str, tuple[int, int]] = {}
+        self.observers: Sequence[Callable[[Entry, Settled], None]] = ()
+        self._after: Callable[[], None] | None = None
 
     def record(self, entry: Entry) -> None:
         """Hand a finished request in. Returns at once."""
@@ -127,6 +131,10 @@ class Ledger:
             source: who says so: `caller`, `judge`, `dashboard`, or a name of your own.
         """
         self._hand_in(_Feedback((plain(id), plain(source) or "caller", int(good), time.time())))
+
+    def after_writing(self, then: Callable[[], None]) -> None:
+        """What the writer does after each batch and when it is idle; it must not raise."""
+        self._after = then
 
     def flush(self, timeout_seconds: float = 30.0) -> bool:
         """Wait until all that was recorded is on disk; False when it took longer than that."""
@@ -207,6 +215,8 @@ class Ledger:
                     self._book.idle()
             if entries:
                 self._store(entries)
+            if self._after is not None:
+                self._after()
             for reached in waiting:
                 reached.set()
 
@@ -242,6 +252,7 @@ class Ledger:
                 batch.feedback.append(tuple(entry))
                 continue
             settled = settle(entry)
+            tell(self.observers, entry, settled)
             if entry.ctx.group == "control" and entry.reply is not None and settled.outcome == "answered":
                 task = entry.ctx.task(entry.request).name
                 seen, tokens = self._usual.get(task, (0, 0))

@@ -10,10 +10,12 @@ from frugal_plugins.errors import RecipeError
 from frugal_plugins.learned.breaker import Breaker
 from frugal_plugins.learned.collecting import OutcomeLog
 from frugal_plugins.learned.outcomes import OutcomeFile
+from frugal_plugins.observe import Observer, observers
 from frugal_plugins.prefix.compaction import Terms
 from frugal_plugins.prefix.postgres import PostgresSessions, is_postgres
 from frugal_plugins.prefix.sessions import MemorySessions, SessionFile, SessionStore
 from frugal_plugins.prices import PriceBook
+from frugal_plugins.recipe.alert_settings import ObserveSettings
 from frugal_plugins.recipe.settings import RecipeSettings
 from frugal_plugins.recipe.technique_settings import CacheSettings, HistorySettings, RouteSettings
 from frugal_plugins.techniques.cache import Cache
@@ -94,6 +96,13 @@ def build_sessions(path: str | None) -> SessionStore:
     if path is None:
         return MemorySessions()
     return PostgresSessions(path) if is_postgres(path) else SessionFile(path)
+
+
+def build_observers(settings: ObserveSettings | None) -> tuple[Observer, ...]:
+    """Who is told of each request, as the recipe's `observe` section says."""
+    if settings is None:
+        return ()
+    return observers(opentelemetry=settings.opentelemetry, prometheus=settings.prometheus, log=settings.log)
 
 
 def build_history(settings: HistorySettings, tiers: Sequence[Tier], prices: PriceBook, *, marks_come: bool) -> History:

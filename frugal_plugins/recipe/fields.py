@@ -16,7 +16,7 @@ def _mode_word(value: Any) -> Any:
     return ("on" if value else "off") if isinstance(value, bool) else value
 
 
-def _dollars(value: Any) -> Any:
+def dollars(value: Any) -> Any:
     """0.15 means the decimal 0.15, not the binary number next to it."""
     return Decimal(repr(value)) if isinstance(value, float) else value
 
@@ -33,7 +33,7 @@ Whole = Annotated[int, Field(strict=True)]
 Number = Annotated[float, Field(strict=True)]
 Flag = Annotated[bool, Field(strict=True)]
 ModeWord = Annotated[Mode, BeforeValidator(_mode_word)]
-Money = Annotated[Decimal, Field(ge=0), BeforeValidator(_dollars)]
+Money = Annotated[Decimal, Field(ge=0), BeforeValidator(dollars)]
 TierName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$", max_length=60)]
 TaskName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$", max_length=60)]
 ModelName = Annotated[str, Field(pattern=r"^\S+$", max_length=200)]

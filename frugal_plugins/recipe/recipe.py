@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import datetime as dt
 import hashlib
 import os
 import threading
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping
-from functools import partial
 from importlib import import_module
 from pathlib import Path
 from typing import Any, Final, cast
@@ -18,11 +16,15 @@ from frugal_plugins.errors import RecipeError
 from frugal_plugins.flow import Call, Context, Flow, Group, Mode, Next, Technique, compose
 from frugal_plugins.learned.collecting import OutcomeLog, Over
 from frugal_plugins.learned.outcomes import Voice
+from frugal_plugins.ledger.budgets import Budgets
 from frugal_plugins.ledger.file import Ledger
-from frugal_plugins.ledger.settle import Entry
+from frugal_plugins.ledger.settle import Entry, settle
+from frugal_plugins.ledger.telling import tell as tell_all
 from frugal_plugins.ledger.watching import WATCHERS
+from frugal_plugins.observe import Observer
 from frugal_plugins.prices import PriceBook, load_price_list, own_rates
-from frugal_plugins.recipe.build import build_cache, build_history, build_outcomes, build_route, build_store
+from frugal_plugins.recipe.booking import booked
+from frugal_plugins.recipe.build import build_cache, build_history, build_observers, build_outcomes, build_route, build_store
 from frugal_plugins.recipe.explain import Explanation, explain
 from frugal_plugins.recipe.feedback import Heard, hear, overhear
 from frugal_plugins.recipe.settings import RecipeSettings, parse
@@ -36,6 +38,8 @@ from frugal_plugins.techniques.shorten import Shorten
 from frugal_plugins.told import NOTHING, Told
 
 _MODES: Final = ("off", "shadow", "on")
+_NEVER_REFUSED: Final = ("batch", "explain")
+"""What was paid for is harvested all the same."""
 
 
 class Recipe:
@@ -63,7 +67,9 @@ class Recipe:
         self.answers: AnswerStore = build_store(settings.cache)
         self.steps: tuple[tuple[Technique, Mode], ...] = tuple(self._steps())
         self.outcomes: OutcomeLog | None = build_outcomes(settings, self.tiers, self.prices)
+        self.observers: tuple[Observer, ...] = build_observers(settings.observe)
         self._ledger: Ledger | None = None
+        self._budgets: Budgets | None = None
         self._lock = threading.Lock()
 
     @classmethod
@@ -88,6 +94,10 @@ class Recipe:
                 self._ledger = Ledger(
                     path, keep_text=said.keep_text, queue_rows=said.queue_rows, held_path=said.held_path, held_rows=said.held_rows
                 )
+                self._ledger.observers = self.observers
+                self._budgets = Budgets(self.name, path, [alert.budget() for alert in self.settings.alerts])
+                if self._budgets.budgets:
+                    self._ledger.after_writing(self._budgets.check)
             return self._ledger
 
     @property
@@ -109,18 +119,20 @@ class Recipe:
         """Start one request on its way: the flow to drive and the context that fills with decisions and attempts.
 
         `prices` adds what the host knows (LiteLLM's `model_info`); `without` names techniques this request has behind it
-        already; `known` sets further fields of the context.
+        already; `known` sets further fields of the context. Raises BudgetReached when a budget that says `stop` is spent.
         """
         ctx = Context(recipe=self.name, clock=self.clock, declared_task=told.task, host=host, reachable=reachable, mode=self.mode, **known)
         request = _with_told(request, told)
         if told.feedback is not None:
             overhear(self, *told.feedback)
         ctx.group = self.group_of(request, told, ctx.id)
+        tell = (*WATCHERS.get(), *self._listeners())
+        if self._budgets is not None and ctx.group != "bypassed" and not without and host not in _NEVER_REFUSED:
+            self._budgets.refuse(request, told.task, self.clock())
         ctx.mode = "on"
         steps = [step for step in self._steps_for(request) if step[0].name not in without] if ctx.group == "treated" else ()
         rest = compose(steps, ctx, innermost=self._ask)
-        tell = (*WATCHERS.get(), *self._listeners())
-        return (_booked(rest, request, ctx, tell, self, prices) if tell else rest(request)), ctx
+        return (booked(rest, request, ctx, tell, self, prices) if tell else rest(request)), ctx
 
     def explain(self, request: Request, *, told: Told = NOTHING, reachable: Callable[[str], bool] | None = None) -> Explanation:
         """What would happen to a request and why, without calling anyone or booking anything."""
@@ -222,6 +234,8 @@ class Recipe:
         ledger, outcomes = self.ledger, self.outcomes
         if ledger is not None:
             yield ledger.record
+        elif self.observers:
+            yield lambda entry: tell_all(self.observers, entry, settle(entry))
         if outcomes is not None:
             yield lambda entry: outcomes.record(Over(entry.request, entry.ctx, entry.reply, entry.at.timestamp()))
 
@@ -257,55 +271,6 @@ class _Named:
         model = self.recipe.baseline_model(request)
         ctx.note(self.name, "set", f"{request.model} stands for {model} here")
         return (yield from rest(request.with_(model=model)))
-
-
-class _Booking:
-    """Books a request when its flow ends, however it ends."""
-
-    __slots__ = ("error", "reply")
-
-    def __init__(self) -> None:
-        self.reply: Reply | None = None
-        self.error: str | None = None
-
-    def __enter__(self) -> _Booking:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: object, trace: object) -> None:
-        self.error = kind.__name__ if kind else None
-
-
-def _booked(
-    rest: Next, request: Request, ctx: Context, tell: tuple[Callable[[Entry], None], ...], recipe: Recipe, prices: PriceBook | None
-) -> Flow:
-    booking = _Booking()
-    try:
-        with booking:
-            booking.reply = yield from rest(request)
-    finally:
-        ledger = recipe.ledger
-        entry = Entry(
-            request=request,
-            ctx=ctx,
-            reply=booking.reply,
-            error=booking.error,
-            baseline_model=recipe.baseline_model(request),
-            prices=prices or recipe.prices,
-            at=dt.datetime.fromtimestamp(recipe.clock(), tz=dt.UTC),
-            usual_output=ledger.usual_output if ledger is not None else lambda _task: None,
-        )
-        if ctx.later and booking.reply is not None:  # booked together with the calls that are still to come
-            ctx.when_over = partial(_tell, tell, entry)
-        else:
-            if ctx.later:
-                ctx.later.clear()  # nobody would book it
-            _tell(tell, entry)
-    return booking.reply
-
-
-def _tell(tell: tuple[Callable[[Entry], None], ...], entry: Entry) -> None:
-    for told in tell:
-        told(entry)
 
 
 def _with_told(request: Request, told: Told) -> Request:

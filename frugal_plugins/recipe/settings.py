@@ -12,6 +12,7 @@ from typing import Any, Final
 from pydantic import Field, ValidationError, field_validator, model_validator
 from pydantic.config import JsonDict
 
+from frugal_plugins.recipe.alert_settings import AlertSettings, ObserveSettings
 from frugal_plugins.recipe.budget_settings import BudgetSettings
 from frugal_plugins.recipe.checks import missing_names, refuse
 from frugal_plugins.recipe.fields import FileName, Flag, ModelName, ModeWord, Money, Number, Pattern, Section, TaskName, TierName, Whole
@@ -44,6 +45,8 @@ _EMPTY: Final[Mapping[str, str]] = {
     "batch": "is empty; write 'batch: {}' for its defaults",
     "budget": "is empty; write a limit under it, as 'run_usd: 0.50', or remove this key",
     "pipeline": "is empty; write a prompt under it, or remove this key",
+    "observe": "is empty; write 'observe: {}' for OpenTelemetry, or remove this key",
+    "alerts": "is empty; write a list of budgets under it, or remove this key",
     "ledger": "is empty; write 'ledger: {}' for its defaults, or 'ledger: off'",
 }
 
@@ -132,6 +135,8 @@ class RecipeSettings(Section):
     prompt_cache: PromptCacheSettings | None = Field(default=None, description="Make the most of the provider's prompt cache.")
     batch: BatchSectionSettings | None = Field(default=None, description="How jobs of `frugal batch` and BatchExecutor are run.")
     budget: BudgetSettings | None = Field(default=None, description="The most an agent may spend.")
+    observe: ObserveSettings | None = Field(default=None, description="What monitoring is told of each request.")
+    alerts: tuple[AlertSettings, ...] = Field(default=(), max_length=50, description="Budgets, and what happens when one is reached.")
     ledger: LedgerSettings = Field(default_factory=LedgerSettings, description="Where savings are proved.")
     pipeline: PipelineSettings | None = Field(default=None, description="A whole pipeline, for use without code.")
 
