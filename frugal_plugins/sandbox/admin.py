@@ -10,6 +10,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from frugal_plugins.errors import InputError
+from frugal_plugins.sandbox.batch_work import bill_due
 from frugal_plugins.sandbox.codec import dumps, loads
 from frugal_plugins.sandbox.faults import Fault
 from frugal_plugins.sandbox.invoice import key_hash
@@ -31,6 +32,7 @@ def admin_routes(provider: Provider) -> tuple[Route, ...]:
 
 def _invoice(provider: Provider) -> Endpoint:
     async def endpoint(_: Request) -> Response:
+        bill_due(provider)
         invoice = provider.journal.invoice()
         by_model = {model: str(usd) for model, usd in invoice.by_model().items()}
         lines = [line.as_json() for line in invoice.lines]

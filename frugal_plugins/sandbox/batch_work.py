@@ -143,3 +143,12 @@ _SHELVES: weakref.WeakKeyDictionary[Provider, Shelf] = weakref.WeakKeyDictionary
 def shelf_of(provider: Provider) -> Shelf:
     """Where a provider keeps its files and batches."""
     return _SHELVES.setdefault(provider, Shelf())
+
+
+def bill_due(provider: Provider) -> None:
+    """Answer, and bill, every row of every batch that is due by now, also of batches nobody looks at any more."""
+    shelf, now = shelf_of(provider), provider.clock.now()
+    with shelf.lock:
+        for batch in shelf.batches.values():
+            if not getattr(batch, "errors", None):
+                batch.work.proceed(provider, now)

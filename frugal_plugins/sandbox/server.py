@@ -16,6 +16,7 @@ import uvicorn
 from frugal_plugins.sandbox.admin import admin_routes
 from frugal_plugins.sandbox.answers import Recorded
 from frugal_plugins.sandbox.app import build_app
+from frugal_plugins.sandbox.batch_work import bill_due
 from frugal_plugins.sandbox.clock import Clock
 from frugal_plugins.sandbox.endpoints import ENDPOINTS
 from frugal_plugins.sandbox.faults import Faults
@@ -100,7 +101,8 @@ class Sandbox:
         return self.provider.faults
 
     def invoice(self) -> Invoice:
-        """What the provider has billed so far."""
+        """What the provider has billed so far, batches that nobody looks at any more included."""
+        bill_due(self.provider)
         return self.provider.journal.invoice()
 
     def requests(self) -> tuple[ReceivedRequest, ...]:

@@ -31,6 +31,7 @@ from tests.batch.kills import Aftermath, kill_at, mortal
 from tests.batch.mortal import RemoteClock
 from tests.batch.scene import MODELS, PROVIDERS, START, Scene, keys_for, recipe_of, rows_of
 from tests.batch.test_killed import ASKED, CUT_ANSWERS
+from tests.benchmarks.batch_peers import run_peers
 
 ROOT = Path(__file__).parents[2]
 
@@ -153,12 +154,56 @@ def large_job(url: str, rows: int) -> dict[str, Any]:
     }  # fmt: skip
 
 
+def run_chain(rows: int) -> dict[str, Any]:
+    """A LangChain chain with structured output, through `.batch()` and through BatchExecutor: dollars by invoice."""
+    from langchain_core.prompts import ChatPromptTemplate
+    from pydantic import BaseModel
+
+    from frugal_plugins.langchain import BatchExecutor, FrugalRouter
+
+    class Item(BaseModel):
+        """An item of the store."""
+
+        name: str
+        price: int
+
+    clock = VirtualClock(START)
+    with tempfile.TemporaryDirectory() as folder, Sandbox(clock=clock) as sandbox:
+        os.environ.update(keys_for(sandbox.openai_base_url, sandbox.anthropic_base_url))
+        recipe = Recipe.load(recipe_of(MODELS["openai"], Path(folder)), clock=clock.now)
+        prompt = ChatPromptTemplate.from_messages([("human", "What is item {n} for?")])
+        chain = prompt | FrugalRouter.from_recipe(recipe).with_structured_output(Item)
+        inputs = [{"n": n} for n in range(rows)]
+        chain.batch(inputs)
+        at_once = sandbox.invoice().total_usd
+        executor = BatchExecutor.from_recipe(recipe, chain=chain, store=Path(folder, "jobs.sqlite"), sleep=clock.advance)
+        found = executor.invoke(inputs)
+        batched = sandbox.invoice().total_usd - at_once
+        executor.close()
+        recipe.close()
+    return {
+        "rows": rows, "objects": sum(isinstance(one, Item) for one in found), "batch_usd": float(at_once),
+        "executor_usd": float(batched), "ratio": round(float(batched / at_once), 4),
+    }  # fmt: skip
+
+
+PEER_SCENARIOS = (
+    "normal",
+    "lost_broken_failed_repeated",
+    "expires_half_done",
+    "accepted_then_500",
+    "completed_before_output",
+    "token_limit",
+)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", help="not needed: the rows are made up")
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--quick", action="store_true", help="fewer rows and kill points, no large job")
     parser.add_argument("--rows", type=int, default=50_000, help="rows of the large job")
+    parser.add_argument("--peers", metavar="PYTHON", help="an interpreter with the peers (see batch_peers.py)")
     parser.add_argument("--serve", action="store_true", help=argparse.SUPPRESS)
     parser.add_argument("--job", nargs=2, help=argparse.SUPPRESS)
     said = parser.parse_args()
@@ -173,6 +218,9 @@ def main() -> None:
     scenarios, off = run_scenarios(40 if said.quick else 200)
     kills = run_kills(6 if said.quick else 1)
     large = None if said.quick else run_large(said.rows)
+    chain = run_chain(100 if said.quick else 1000)
+    peer_faults = {name: SCENARIOS[name].faults for name in PEER_SCENARIOS}
+    peers = run_peers(said.peers, peer_faults, 40 if said.quick else 200)
     runs = [run for one in scenarios.values() for run in one.values()]
     report = {
         "scenarios": scenarios,
@@ -184,8 +232,9 @@ def main() -> None:
         "rss_mb_50k": None if large is None or large["rows"] != 50_000 else large["rss_mb"],
         "rss_mb_1m": None if large is None or large["rows"] != 1_000_000 else large["rss_mb"],
         "large_job": large,
-        "peers": None,
-        "left_out": ["kill points: every 6th", "the large job", "peers"] if said.quick else ["peers"],
+        "structured_chain": chain,
+        "peers": peers,
+        "left_out": ["kill points: every 6th", "the large job"] if said.quick else [],
     }
     print(json.dumps(report, indent=None if said.json else 2))
 
