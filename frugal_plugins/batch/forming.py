@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from frugal_plugins.batch.desk import Desk, Purse
-from frugal_plugins.batch.sharing import Marks, group_fronts, marks_for
+from frugal_plugins.batch.sharing import GROUP, Marks, group_fronts, marks_for
 
 _ID_BYTES: Final = 180
 """What a custom id and the frame of a line add to a body."""
@@ -77,19 +77,27 @@ def _loads(desk: Desk, group: Group, purse: Purse, marks: Marks) -> Iterator[tup
 
 
 def _planned(desk: Desk, group: Group) -> Iterator[Mapping[str, Any]]:
-    """The planned calls of a group, those with a common front side by side, else in the order of their rows; a few thousand at a time."""
-    after: tuple[Any, ...] = ("", -1, -1)
+    """The planned calls of a group in the order of their rows, and behind them those with a common front side by side."""
+    yield from _pages(desk, group, "mark IS NULL", ())
+    whose = (desk.job, group["provider"], group["model"], group["endpoint"])
+    fronts = desk.store.all(f"SELECT DISTINCT mark FROM calls WHERE {GROUP} AND mark IS NOT NULL ORDER BY mark", *whose)
+    for front in fronts:
+        yield from _pages(desk, group, "mark = ?", (front["mark"],))
+
+
+def _pages(desk: Desk, group: Group, which: str, values: tuple[Any, ...]) -> Iterator[Mapping[str, Any]]:
+    """A few thousand at a time: what was read is written into batches meanwhile."""
+    after = (-1, -1)
     while True:
         calls = desk.store.all(
             "SELECT row, n, bytes, tokens, inputs, worst_picousd, mark, front, front_tokens, head_tokens FROM calls "
-            "WHERE job = ? AND state = 'planned' AND lane = 'batch' AND provider = ? AND model = ? AND endpoint = ? "
-            "AND (coalesce(mark, ''), row, n) > (?, ?, ?) ORDER BY coalesce(mark, ''), row, n LIMIT ?",
-            desk.job, group["provider"], group["model"], group["endpoint"], *after, _TAKE,
+            f"WHERE {GROUP} AND {which} AND (row, n) > (?, ?) ORDER BY row, n LIMIT ?",
+            desk.job, group["provider"], group["model"], group["endpoint"], *values, *after, _TAKE,
         )  # fmt: skip
         yield from calls
         if len(calls) < _TAKE:
             return
-        after = (calls[-1]["mark"] or "", calls[-1]["row"], calls[-1]["n"])
+        after = (calls[-1]["row"], calls[-1]["n"])
 
 
 def _write(desk: Desk, group: Group, load: _Load) -> None:

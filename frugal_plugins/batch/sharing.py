@@ -28,7 +28,7 @@ _WARM_SECONDS: Final = 3000.0
 _MOST_AHEAD: Final = 2
 _USUAL_SECONDS: Final = 3600.0
 
-_GROUP: Final = "job = ? AND state = 'planned' AND lane = 'batch' AND provider = ? AND model = ? AND endpoint = ?"
+GROUP: Final = "job = ? AND state = 'planned' AND lane = 'batch' AND provider = ? AND model = ? AND endpoint = ?"
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,12 +65,12 @@ def group_fronts(desk: Desk, group: Mapping[str, Any]) -> None:
     """Write down which front each planned call shares with others: its whole one where that is shared, else its head."""
     whose = (desk.job, group["provider"], group["model"], group["endpoint"])
     new = "(head IS NOT NULL OR front IS NOT NULL) AND mark IS NULL"
-    if not desk.store.count(f"SELECT count(*) FROM calls WHERE {_GROUP} AND {new}", *whose):
+    if not desk.store.count(f"SELECT count(*) FROM calls WHERE {GROUP} AND {new}", *whose):
         return
     with desk.store.writing() as db:
         for column in ("front", "head"):
-            shared = f"SELECT {column} FROM calls WHERE {_GROUP} AND {column} IS NOT NULL GROUP BY {column} HAVING count(*) > 1"
-            db.execute(f"UPDATE calls SET mark = {column} WHERE {_GROUP} AND mark IS NULL AND {column} IN ({shared})", (*whose, *whose))
+            shared = f"SELECT {column} FROM calls WHERE {GROUP} AND {column} IS NOT NULL GROUP BY {column} HAVING count(*) > 1"
+            db.execute(f"UPDATE calls SET mark = {column} WHERE {GROUP} AND mark IS NULL AND {column} IN ({shared})", (*whose, *whose))
     desk.persisted("grouped")
 
 
@@ -83,7 +83,7 @@ def marks_for(desk: Desk, group: Mapping[str, Any]) -> Marks:
     whose = (desk.job, group["provider"], model, group["endpoint"])
     found = desk.store.all(
         "SELECT mark, count(*) AS calls, min(CASE WHEN mark = front THEN front_tokens ELSE head_tokens END) AS tokens "
-        f"FROM calls WHERE {_GROUP} AND mark IS NOT NULL GROUP BY mark",
+        f"FROM calls WHERE {GROUP} AND mark IS NOT NULL GROUP BY mark",
         *whose,
     )
     marks, hits = Marks(), _hit_share(desk, model)

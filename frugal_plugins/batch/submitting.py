@@ -164,7 +164,7 @@ def _invalid(desk: Desk, lane: Lane, batch: Batch, shown: Shown) -> None:
             else:
                 halve(desk, batch, when)
             return
-    calls = desk.store.all("SELECT row, n, attempts FROM calls WHERE batch = ? AND state = 'batched' ORDER BY place, row, n", batch["id"])
+    calls = desk.store.all("SELECT row, n, attempts FROM calls WHERE batch = ? AND state = 'batched' ORDER BY place", batch["id"])
     named = {line: message or code for line, code, message in shown.problems if line is not None and 0 < line <= len(calls)}
     general = next(
         (f"{code}: {message}" for line, code, message in shown.problems if line is None), "the provider did not accept the batch"
@@ -217,12 +217,12 @@ def release(desk: Desk, batch: Batch, words: str) -> None:
 
 def _lines(desk: Desk, lane: Lane, batch: Batch) -> Iterator[bytes]:
     """The rows of a batch in order, read from the store as they are needed, with the marks that were decided on."""
-    after: tuple[int, int, int] = (-1, -1, -1)
+    after = -1
     while True:
         calls = desk.store.all(
-            "SELECT row, n, coalesce(place, 0) AS place, body, mark, front, marked_tokens FROM calls WHERE batch = ? AND state = 'batched' "
-            "AND (coalesce(place, 0), row, n) > (?, ?, ?) ORDER BY coalesce(place, 0), row, n LIMIT ?",
-            batch["id"], *after, _TAKE,
+            "SELECT row, n, place, body, mark, front, marked_tokens FROM calls WHERE batch = ? AND state = 'batched' AND place > ? "
+            "ORDER BY place LIMIT ?",
+            batch["id"], after, _TAKE,
         )  # fmt: skip
         for call in calls:
             body = call["body"]
@@ -231,7 +231,7 @@ def _lines(desk: Desk, lane: Lane, batch: Batch) -> Iterator[bytes]:
             yield lane.line(f"{batch['tag']}-{call['row']}-{call['n']}", body)
         if len(calls) < _TAKE:
             return
-        after = (calls[-1]["place"], calls[-1]["row"], calls[-1]["n"])
+        after = calls[-1]["place"]
 
 
 def _set(desk: Desk, batch: Batch, state: str, **values: Any) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Final
 
 VERSION: Final = 2
@@ -26,8 +27,9 @@ CREATE TABLE IF NOT EXISTS calls (
   took_seconds DOUBLE PRECISION,
   PRIMARY KEY (job, row, n)
 );
-CREATE INDEX IF NOT EXISTS calls_state ON calls (job, state);
-CREATE INDEX IF NOT EXISTS calls_batch ON calls (batch) WHERE batch IS NOT NULL;
+CREATE INDEX IF NOT EXISTS calls_in_state ON calls (job, state, row, n);
+CREATE INDEX IF NOT EXISTS calls_in_batch ON calls (batch, place) WHERE batch IS NOT NULL;
+CREATE INDEX IF NOT EXISTS calls_mark ON calls (job, mark, row, n) WHERE mark IS NOT NULL;
 CREATE INDEX IF NOT EXISTS calls_digest ON calls (job, digest) WHERE digest IS NOT NULL;
 CREATE INDEX IF NOT EXISTS calls_leader ON calls (job, leader_row, leader_n) WHERE leader_row IS NOT NULL;
 CREATE INDEX IF NOT EXISTS calls_took ON calls (took_seconds) WHERE took_seconds IS NOT NULL;
@@ -52,11 +54,10 @@ SQLITE: Final = (
 LEASES: Final = "CREATE TABLE IF NOT EXISTS leases (job TEXT PRIMARY KEY, worker TEXT NOT NULL, until TIMESTAMPTZ NOT NULL);"
 
 POSTGRES: Final = (
-    TABLES.replace("{serial}", "BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY").replace(" row BIGINT", ' "row" BIGINT')
-    .replace("(job, row, n", '(job, "row", n')
+    re.sub(r"\brow\b", '"row"', TABLES.replace("{serial}", "BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY"))
     + LEASES
     + "CREATE TABLE IF NOT EXISTS store_version (version BIGINT NOT NULL);"
-)  # fmt: skip
+)
 
 FROM_1_TO_2: Final = (
     "ALTER TABLE calls ADD COLUMN endpoint TEXT NOT NULL DEFAULT 'chat'",
@@ -69,6 +70,12 @@ FROM_1_TO_2: Final = (
     "ALTER TABLE calls ADD COLUMN mark TEXT",
     "ALTER TABLE calls ADD COLUMN marked_tokens INTEGER NOT NULL DEFAULT 0",
     "ALTER TABLE calls ADD COLUMN took_seconds REAL",
+    "UPDATE calls SET place = row * 1000 + n WHERE batch IS NOT NULL",
+    "DROP INDEX IF EXISTS calls_state",
+    "DROP INDEX IF EXISTS calls_batch",
+    "CREATE INDEX IF NOT EXISTS calls_in_state ON calls (job, state, row, n)",
+    "CREATE INDEX IF NOT EXISTS calls_in_batch ON calls (batch, place) WHERE batch IS NOT NULL",
+    "CREATE INDEX IF NOT EXISTS calls_mark ON calls (job, mark, row, n) WHERE mark IS NOT NULL",
     "CREATE INDEX IF NOT EXISTS calls_took ON calls (took_seconds) WHERE took_seconds IS NOT NULL",
     "ALTER TABLE batches ADD COLUMN endpoint TEXT NOT NULL DEFAULT 'chat'",
 )

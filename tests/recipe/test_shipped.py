@@ -71,7 +71,7 @@ def test_budgets_are_the_missions_and_code_and_reasoning_have_none(name: str) ->
         task: tokens for task, tokens in MISSION_TOKENS.items() if task in tasks
     }
     assert [tasks[task].output_tokens for task in ("code", "reasoning") if task in tasks] in ([], [None, None])
-    assert set(tasks) - set(TASKS) <= {"grounded_answer", "invoice"}
+    assert set(tasks) - set(TASKS) <= {"grounded_answer", "invoice", "evaluation"}
 
 
 def test_support_knows_every_kind_of_work() -> None:
