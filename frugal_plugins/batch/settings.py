@@ -68,7 +68,9 @@ class BatchSettings:
     def of(cls, recipe: Recipe) -> BatchSettings:
         """What the recipe's `batch:` section says; the defaults where it has none."""
         said = recipe.settings.batch
-        return cls() if said is None else cls(float(said.window_hours), said.deadline_lane, said.max_usd)
+        if said is None:
+            return cls()
+        return cls(float(said.window_hours), said.deadline_lane, said.max_usd, no_lane=said.no_lane, share_fronts=said.share_fronts)
 
     def as_json(self) -> str:
         """For the job's row."""

@@ -6,7 +6,7 @@ import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import Literal, cast
@@ -50,7 +50,8 @@ class Wishes:
         said = BatchSettings.of(recipe)
         lane = cast("Literal['realtime', 'flex', 'none']", self.deadline_lane or said.deadline_lane)
         hours = said.window_hours if self.window_hours is None else self.window_hours
-        return BatchSettings(hours, lane, dollars(self.max_usd) or said.max_usd, most_rows=self.most_rows)
+        most_usd = dollars(self.max_usd) or said.max_usd
+        return replace(said, window_hours=hours, deadline_lane=lane, max_usd=most_usd, most_rows=self.most_rows)
 
 
 def plan_file(recipe_source: str, source: str, wishes: Wishes, *, as_json: bool) -> None:

@@ -193,3 +193,9 @@ class BatchSectionSettings(Section):
         description="What answers the rest before the deadline: realtime (full price), flex (nothing dearer than batch), or none.",
     )
     max_usd: Money | None = Field(default=None, description="Stop before one job could cost more than this, in US dollars.")
+    no_lane: Literal["refuse", "realtime"] = Field(
+        default="refuse", description="A row whose model has no batch lane: refuse it, or answer it in real time at the full price."
+    )
+    share_fronts: bool = Field(
+        default=True, description="Send rows whose prompts begin alike side by side, and mark their front for an hour where that pays."
+    )

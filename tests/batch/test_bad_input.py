@@ -54,6 +54,13 @@ def test_a_model_without_a_batch_lane_among_others_is_named_and_costs_nothing(sc
     assert len(one.sandbox.invoice().lines) == 2
 
 
+def test_what_the_words_recommend_can_be_written_into_the_recipe(scene: MakeScene) -> None:
+    said = {"batch": {"no_lane": "realtime", "share_fronts": False, "window_hours": 5}}
+    settings = BatchSettings.of(scene("openai", more=said).jobs().recipe)
+    assert (settings.no_lane, settings.share_fronts, settings.window_hours) == ("realtime", False, 5)
+    assert BatchSettings.from_json(settings.as_json()) == settings
+
+
 def test_mixed_models_go_into_a_batch_for_each(scene: MakeScene) -> None:
     one = scene("openai")
     models = ("openai/gpt-4o-mini", "openai/gpt-4o", "anthropic/claude-haiku-4-5")
