@@ -7,7 +7,7 @@ family we know how soon the next request followed, how often a conversation went
 from __future__ import annotations
 
 import threading
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -28,6 +28,7 @@ _HOUR: Final = 3600.0
 _PRIOR_WEIGHT: Final = 3.0
 _LIKELY, _UNLIKELY = 0.6, 0.1
 _HALF_OF_CALLS: Final = 400
+_SELDOM_CALLS: Final = 20
 
 
 @dataclass(slots=True)
@@ -65,6 +66,7 @@ class _Family:
     first_calls: _Gaps = field(default_factory=_Gaps)
     later_calls: _Gaps = field(default_factory=_Gaps)
     lines: dict[str, str] = field(default_factory=dict)
+    changes: Counter[str] = field(default_factory=Counter)
     changing: set[str] = field(default_factory=set)
 
 
@@ -183,11 +185,17 @@ def family_of(request: Request, developer_text: str) -> str:
 
 
 def _learn_lines(family: _Family, text: str) -> None:
-    """A line of the same shape and place with another value was seen changing; from then on it counts as volatile."""
+    """A line of the same shape and place with another value was seen changing; from then on it counts as volatile.
+
+    Not one that changes once in many calls, as a date does: at the end it would cost something in every call, in front once a day.
+    """
     for key, passage in numbered(text):
         value = passage.text.strip()
         if family.lines.setdefault(key, value) != value:
-            family.changing.add(key)
+            family.lines[key] = value
+            family.changes[key] += 1
+            if family.changes[key] * _SELDOM_CALLS >= family.front.calls:
+                family.changing.add(key)
 
 
 def _known(name: str, family: _Family, going_on: bool, tools: bool) -> Reuse:

@@ -12,8 +12,9 @@ from frugal_plugins.prefix.cost import REFUSE_MARKS, CachePlan, plan_for, takes_
 from frugal_plugins.prefix.reuse import Reuse, Traffic
 from frugal_plugins.prices import PriceBook, provider_of
 from frugal_plugins.request import Request
-from frugal_plugins.text.layout import developer_text, mark_message, mark_openai, mark_system, mark_tools, with_tail, without_passages
+from frugal_plugins.text.layout import developer_text, mark_message, mark_openai, mark_system, mark_tools, with_passages, with_tail
 from frugal_plugins.text.turns import digest, has_marks, head_length, is_marked, tokens_of, without_marks
+from frugal_plugins.text.volatile import split_clock
 from frugal_plugins.tokens import count_messages
 
 _KEYED: Final = frozenset({"openai", "azure"})
@@ -110,7 +111,8 @@ class PromptCache:
             ctx.note(self.name, "found", f"{len(moving)} lines of the prompt change between calls ({kinds}) and break its cached prefix")
             return request, ""
         ctx.note(self.name, "moved", f"{len(moving)} lines that change between calls ({kinds}) now stand at the end")
-        return without_passages(request, moving), "\n".join(passage.text.strip() for passage in moving)
+        parts = {passage.text.strip(): split_clock(passage) or ("", passage.text.strip()) for passage in moving}
+        return with_passages(request, {text: left for text, (left, _) in parts.items()}), "\n".join(end for _, end in parts.values())
 
     def _marked(self, request: Request, plan: CachePlan, seen: Reuse, ctx: Context) -> Request:
         """Breakpoints behind what other requests share, and behind the last message of a conversation that goes on."""

@@ -10,7 +10,7 @@ from typing import Any
 
 from frugal_plugins.request import Message, Request, text_of
 from frugal_plugins.text.turns import head_length
-from frugal_plugins.text.volatile import Passage, passages, without
+from frugal_plugins.text.volatile import replaced
 
 
 def developer_text(request: Request) -> str:
@@ -79,42 +79,36 @@ def mark_tools(tools: Sequence[Mapping[str, Any]], lifetime: str) -> list[Mappin
     return [*tools[:-1], {**tools[-1], "cache_control": lifetime_mark(lifetime)}]
 
 
-def without_passages(request: Request, moved: Sequence[Passage]) -> Request:
-    """The request with these passages taken out of the developer's prompt."""
+def with_passages(request: Request, new: Mapping[str, str]) -> Request:
+    """The request with passages of the developer's prompt in other words, or without those whose words are ""."""
     if request.params.get("system"):
-        return request.with_params(system=_cleaned(request.params["system"], moved))
+        return request.with_params(system=_changed(request.params["system"], new))
     head = head_length(request.messages)
-    front = (_without(message, moved) for message in request.messages[:head])
+    front = (_with(message, new) for message in request.messages[:head])
     return request.with_(messages=(*front, *request.messages[head:]))
 
 
-def _without(message: Message, moved: Sequence[Passage]) -> Message:
+def _with(message: Message, new: Mapping[str, str]) -> Message:
     content = message.get("content")
-    cleaned = _cleaned(content, moved)
-    return message if cleaned is content else {**message, "content": cleaned}
+    changed = _changed(content, new)
+    return message if changed is content else {**message, "content": changed}
 
 
-def _cleaned(content: Any, moved: Sequence[Passage]) -> Any:
+def _changed(content: Any, new: Mapping[str, str]) -> Any:
     if isinstance(content, str):
-        left = without_texts(content, moved)
+        left = replaced(content, new)
         return content if left == content else left
     if not isinstance(content, (list, tuple)):
         return content
     parts = []
     for block in content:
         text = block.get("text") if isinstance(block, Mapping) else None
-        kept = without_texts(text, moved) if isinstance(text, str) else None
+        kept = replaced(text, new) if isinstance(text, str) else None
         if kept is None or kept == text:
             parts.append(block)
         elif kept:
             parts.append({**block, "text": kept})
     return parts if len(parts) != len(content) or any(a is not b for a, b in zip(parts, content, strict=True)) else content
-
-
-def without_texts(text: str, moved: Sequence[Passage]) -> str:
-    """A prompt without the passages of these texts."""
-    gone = {passage.text.strip() for passage in moved}
-    return without(text, [passage for passage in passages(text) if passage.text.strip() in gone])
 
 
 def with_tail(request: Request, text: str, *, apart: bool) -> Request:

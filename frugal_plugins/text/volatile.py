@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final, Literal
@@ -26,6 +26,8 @@ _PATTERNS: Final[tuple[tuple[Kind, re.Pattern[str]], ...]] = (
     ("id", re.compile(r"\b(?:[a-z]{2,12}[_-])(?=[\w-]*\d)[A-Za-z0-9]{6,}\b|\b(?=[0-9a-f]*\d)(?=[0-9a-f]*[a-f])[0-9a-f]{12,}\b")),
     ("number", re.compile(r"\b\d{5,}(?:\.\d+)?\b")),
 )
+_MOMENT: Final = re.compile(rf"({_DATE})(?:T|,?\s(?:at\s)?)({_TIME})")
+_SEE_END: Final = "(time of day: in [] at the end)"
 _PASSAGE: Final = re.compile(r"[^\n]*\n|[^\n]+$")
 _SENTENCE: Final = re.compile(r".+?(?:[.!?](?:\s+|$)|$)", re.DOTALL)
 _LONG_LINE_CHARS: Final = 160
@@ -94,7 +96,27 @@ def shape_of(text: str, most_chars: int | None = None) -> str:
     return "".join(passage.shape for passage in passages(text))[:most_chars]
 
 
-def without(text: str, moved: Sequence[Passage]) -> str:
-    """The prompt without these passages."""
-    gone = {passage.text for passage in moved}
-    return "".join(passage.text for passage in passages(text) if passage.text not in gone)
+def replaced(text: str, new: Mapping[str, str]) -> str:
+    """The prompt with some passages, named by their text without spaces around, in other words; "" takes one out."""
+    parts = []
+    for passage in passages(text):
+        bare = passage.text.strip()
+        words = new.get(bare) if bare else None
+        parts.append(passage.text if words is None else passage.text.replace(bare, words) if words else "")
+    return "".join(parts)
+
+
+def split_clock(passage: Passage) -> tuple[str, str] | None:
+    """A line that states one moment, as the line with its date alone and the time of day; None where that is not what it states.
+
+    >>> split_clock(passages("The time is 2026-11-22 10:05:09 UTC.")[0])
+    ('The time is 2026-11-22 (time of day: in [] at the end) UTC.', '10:05:09')
+    """
+    found = _MOMENT.findall(passage.text)
+    if passage.kinds != ("clock",) or len(found) != 1 or passage.shape.count("\0clock\0") != 1:
+        return None
+    place = _MOMENT.search(passage.text)
+    if place is None:
+        return None
+    text = f"{passage.text[: place.end(1)]} {_SEE_END}{passage.text[place.end(2) :]}"
+    return text.strip(), place.group(2)

@@ -151,7 +151,8 @@ def test_a_clock_seen_changing_moves_to_the_end_and_the_front_stays_the_same(mod
     last = shown.messages[-1]["content"]
     text = last if isinstance(last, str) else "".join(block["text"] for block in last)
     assert text.startswith("Where is my order?")
-    assert text.endswith("[It is 2026-11-22 10:03.]")
+    assert text.endswith("[10:03]")
+    assert "It is 2026-11-22 (time of day: in [] at the end)." in fronts[2]
     assert isinstance(last, str) is (model == GPT)
 
 
@@ -325,3 +326,27 @@ def test_marks_reach_openai_through_litellm(monkeypatch: pytest.MonkeyPatch) -> 
         body = sandbox.requests()[-1].body
     assert body["prompt_cache_options"] == {"mode": "explicit"}
     assert body["messages"][0]["content"][0]["prompt_cache_breakpoint"] == {"mode": "explicit"}
+
+
+def test_a_date_that_changes_once_a_day_stays_in_front() -> None:
+    technique = PromptCache()
+    for number in range(60):
+        day = 22 + number // 30
+        shown, actions = sent(technique, question(model=GPT, system=f"Today is 2026-11-{day}.\n{LONG}"), number * 60.0)
+    assert "moved" not in actions
+    assert "2026-11-23" in shown.messages[0]["content"]
+
+
+@pytest.mark.parametrize(
+    ("line", "front", "end"),
+    [
+        ("Now: Sunday, March 4th, 2026 at 10:05 PM EST", "Now: Sunday, March 4th, 2026 (time of day: in [] at the end) EST", "[10:0"),
+        ("Trace 10:05 from 2026-11-22 10:05", LONG[:20], "[Trace 10:0"),
+    ],
+)
+def test_only_a_line_that_states_one_moment_is_split(line: str, front: str, end: str) -> None:
+    technique = PromptCache()
+    for number in range(4):
+        shown, _ = sent(technique, question(model=GPT, system=f"{line.replace('10:05', f'10:0{number}')}\n{LONG}"), number * 20.0)
+    assert shown.messages[0]["content"].startswith(front)
+    assert end in shown.messages[-1]["content"]
