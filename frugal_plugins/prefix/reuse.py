@@ -180,8 +180,14 @@ class Traffic:
 def family_of(request: Request, developer_text: str) -> str:
     """The name of a request's family: its scope, its tools, and the beginning of its prompt with volatile values masked."""
     tools = request.params.get("tools")
-    names = sorted(canonical(tool.get("function", tool).get("name")) for tool in tools if isinstance(tool, Mapping)) if tools else ()
+    given = tools if isinstance(tools, (list, tuple)) else ()
+    names = sorted(canonical(_named(tool)) for tool in given if isinstance(tool, Mapping))
     return fingerprint([request.scope, request.model, names, shape_of(developer_text, _FAMILY_CHARS)])
+
+
+def _named(tool: Mapping[str, Any]) -> Any:
+    inner = tool.get("function")
+    return (inner if isinstance(inner, Mapping) else tool).get("name")
 
 
 def _learn_lines(family: _Family, text: str) -> None:
