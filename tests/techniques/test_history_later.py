@@ -128,6 +128,29 @@ def test_a_summary_that_fails_leaves_the_next_turn_whole(bad: Reply | Exception)
     assert list(seen[0]) == list(longer)
 
 
+def test_a_summary_that_comes_while_the_next_turn_is_under_way_is_used_in_the_one_after() -> None:
+    technique, model = history(), Slow()
+    drive(*flow(technique), model)
+    body = BODY
+    shown: list[Any] = []
+
+    def noting(call: Call) -> Reply:
+        if call.purpose == "answer":
+            shown.append(call.request.messages)
+        return model(call)
+
+    for turn in range(3):
+        body = (*body, {"role": "assistant", "content": "ok"}, {"role": "user", "content": "Again?"})
+        drive(*flow(technique, body), noting)
+        if not turn:
+            model.let_go.set()
+            wait_for_later()
+    assert list(shown[0]) == list(body[:-4])
+    assert "Anna has orders 9000 and 9001" in shown[1][1]["content"]
+    assert shown[2][:2] == shown[1][:2]
+    assert model.asked == 1
+
+
 def stores(kind: str, request: pytest.FixtureRequest, folder: Path) -> tuple[SessionStore, SessionStore]:
     """The same store as two workers have it."""
     if kind == "memory":
