@@ -21,7 +21,7 @@ from frugal_plugins.calibrate.report import Line, Report, calibrate
 from frugal_plugins.cli.failures import BAD_INPUT, FAILED
 from frugal_plugins.cli.lines import InputLines
 from frugal_plugins.cli.provider import demand_keys, load_litellm, needs_sandbox, pointed_at
-from frugal_plugins.cli.screen import line, note, result
+from frugal_plugins.cli.screen import line, note, result, write_text
 from frugal_plugins.cli.watched import WatchedRecipe
 from frugal_plugins.errors import InputError
 from frugal_plugins.learned.artifact import write_ladder
@@ -50,6 +50,7 @@ class Wishes:
     live: bool = False
     max_usd: Decimal | None = None
     yes: bool = False
+    html: Path | None = None
 
 
 def calibrate_recipe(source: str, wishes: Wishes, *, as_json: bool) -> None:
@@ -66,6 +67,10 @@ def calibrate_recipe(source: str, wishes: Wishes, *, as_json: bool) -> None:
     finally:
         recipe.close()
     heard = {} if store is None or wishes.labels is not None else store.counts()
+    if wishes.html is not None:
+        from frugal_plugins.calibrate.page import calibration_page
+
+        write_text(wishes.html, calibration_page(report, recipe.name, bare_name(_models(recipe, wishes)[1]), heard))
     payload = {**report.as_dict(), "models": [m.name for m in report.ladder.models], "output": str(output), "verdicts": heard}
     if labelled is not None:
         payload["labelled"] = _figures(labelled)

@@ -41,6 +41,7 @@ def calibrate(
     provider: Annotated[Provider, typer.Option(help="Who answers and judges. sandbox: made-up labels, to rehearse.")] = Provider.SANDBOX,
     max_usd: Annotated[str | None, typer.Option(metavar="USD", help="Stop labelling when this is spent.")] = None,
     yes: Annotated[bool, typer.Option("--yes", help="Agree to the price of the labels.")] = False,
+    html: Annotated[Path | None, typer.Option(metavar="FILE", help="Write one HTML page with a plot.")] = None,
     as_json: AsJson = False,
 ) -> None:
     """Fit the router on outcomes of your own traffic, and say on held-out requests what that is worth. With --cache: the cache.
@@ -57,7 +58,7 @@ def calibrate(
     from frugal_plugins.cli.calibrate_command import Wishes, calibrate_recipe
 
     wishes = Wishes(
-        outcomes, labels, output, tuple(model or ()), confidence, judge, requests, provider is Provider.LIVE, dollars(max_usd), yes
+        outcomes, labels, output, tuple(model or ()), confidence, judge, requests, provider is Provider.LIVE, dollars(max_usd), yes, html
     )
     calibrate_recipe(recipe, wishes, as_json=as_json)
 

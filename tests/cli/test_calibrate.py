@@ -11,6 +11,7 @@ import pytest
 
 from frugal_plugins import Recipe
 from frugal_plugins.learned.artifact import read_ladder
+from tests.chromium import CONTRAST, PHONE, chromium, too_wide
 from tests.cli.conftest import Cli
 
 OWN = """\
@@ -138,3 +139,18 @@ def test_feedback_is_heard_by_the_ledger_and_the_store_of_outcomes(cli: Cli, own
     assert said == {"request_id": ctx.id, "good": 0.0, "in_ledger": True, "in_outcomes": True, "answer_rejected": False}
     assert "learns nothing" in cli("feedback", "own.yaml", "nobody", "--good").stdout
     assert "nobody who can give a verdict" in cli("feedback", "own.yaml", ctx.id, "--good", "--source", "boss").stderr
+
+
+def test_the_page_has_the_reports_look_and_the_figures_of_the_terminal(cli: Cli, own: Path) -> None:
+    labels(own, 240)
+    said = cli.json("calibrate", "own.yaml", "--labels", "labels.jsonl", "--html", "page.html")
+    page = (own / "page.html").read_text()
+    for line in said["held_out"]:
+        assert f"<dt>saved, keeping {line['keep_percent']:g} %</dt><dd>{line['saving_percent']:.1f} %</dd>" in page
+    assert "default-src 'none'" in page
+    with chromium() as browser:
+        shown = browser.new_context(viewport=PHONE, color_scheme="dark").new_page()  # type: ignore[arg-type]
+        shown.goto((own / "page.html").as_uri())
+        assert too_wide(shown) <= 0
+        assert shown.evaluate(CONTRAST) == []
+        assert shown.locator("#plot-targets svg").count() > 0
