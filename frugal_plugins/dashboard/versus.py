@@ -67,7 +67,8 @@ def _savings(found: Measured) -> Iterator[str]:
         made = table("Techniques that acted alone on a kind of work", ("technique", "requests", "saved, 95 % range", "of the cost"), rows)
         yield section("alone", "By technique", made)
     if found.together:
-        yield f'<p class="quiet">{escape(", ".join(found.together))} acted together, so nobody can tell their savings apart here.</p>'
+        names = escape(", ".join(found.together))
+        yield f'<p class="quiet">{names} never acted alone on a kind of work, so nobody can tell apart here what each saved.</p>'
 
 
 def _quality(found: Measured) -> Iterator[str]:

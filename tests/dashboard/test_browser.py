@@ -16,7 +16,7 @@ from frugal_plugins.dashboard import dashboard_app, judge_of
 from tests.chromium import CONTRAST, DESK, PHONE, UNNAMED, chromium, too_wide
 from tests.report.conftest import Shop
 
-PAGES = ("", "rows", "rows?task=yes_no", "review", "control")
+PAGES = ("", "rows", "rows?task=yes_no", "review", "control", "request")
 
 
 @pytest.fixture(scope="module")
@@ -56,7 +56,10 @@ def test_every_page_fits_a_phone_and_a_desk_in_light_and_dark(browser: Browser, 
         for scheme in ("light", "dark"):
             page, wrong = opened(browser, viewport=size, color_scheme=scheme)
             for name in PAGES:
-                page.goto(address + name)
+                page.goto(address + name.removeprefix("request"))
+                if name == "request":
+                    page.locator("#live-list a").first.click()
+                    page.wait_for_url("**/request?*")
                 assert too_wide(page) <= 0, (name, size)
                 assert page.evaluate(CONTRAST) == [], (name, scheme)
                 assert page.evaluate(UNNAMED) == [], name
