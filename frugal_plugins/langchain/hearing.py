@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from frugal_plugins.errors import FrugalError
-from frugal_plugins.told import Told, read_told
+from frugal_plugins.told import NOTHING, Told, read_told
 
 _SESSIONS: Final = ("frugal_session", "thread_id", "session_id")  # ours, LangGraph's, RunnableWithMessageHistory's
 _USERS: Final = ("user_id", "langgraph_auth_user_id")
@@ -20,6 +20,8 @@ def hear(metadata: Mapping[str, Any], configurable: Mapping[str, Any], task: str
     >>> hear({"frugal": {"tenant": "acme"}}, {"thread_id": "7"}).session
     '7'
     """
+    if not metadata and not configurable and task is None:
+        return NOTHING
     session = next((configurable[name] for name in _SESSIONS if configurable.get(name)), None)
     said: dict[str, Any] = {"task": configurable.get("frugal_task") or task, "session": session}
     for place in (metadata, configurable):

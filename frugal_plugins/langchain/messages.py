@@ -9,9 +9,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Final
 
-from langchain_core.messages import AIMessage, BaseMessage, ChatMessage, InvalidToolCall, ToolCall, ToolMessage, convert_to_messages
+from langchain_core.messages import (
+    AIMessage,
+    BaseMessage,
+    ChatMessage,
+    InvalidToolCall,
+    SystemMessage,
+    ToolCall,
+    ToolMessage,
+    convert_to_messages,
+)
 
 from frugal_plugins.request import Message, canonical
 
@@ -63,9 +73,17 @@ def as_dict(message: BaseMessage) -> dict[str, Any]:
 def from_dict(said: Message) -> BaseMessage:
     """A message of LangChain's own from one of the chat API."""
     content = said.get("content")
+    if said.get("role") == "system" and len(said) == 2 and isinstance(content, str):
+        return _system(content)
     if said.get("role") not in _KNOWN:
         return ChatMessage(role=str(said.get("role")), content="" if content is None else content)
     return convert_to_messages([{**said, "content": "" if content is None else content}])[0]
+
+
+@lru_cache(maxsize=256)
+def _system(text: str) -> SystemMessage:
+    """A developer's prompt; a technique rewrites the same one in the same way for every call."""
+    return SystemMessage(text)
 
 
 def without_marks(messages: Sequence[BaseMessage]) -> list[BaseMessage]:

@@ -226,9 +226,11 @@ class FrugalRouter(BatchLane):
         stream: bool = False,
     ) -> Asking:
         whole = ensure_config(config)
-        own = {"callbacks": self.callbacks, "tags": self.tags, "metadata": self.metadata}
-        whole = merge_configs(cast("RunnableConfig", {name: value for name, value in own.items() if value}), whole)
-        messages = self._convert_input(given).to_messages()
+        own = {"callbacks": self.callbacks, "tags": self.tags, "metadata": self._own_metadata()}
+        own = {name: value for name, value in own.items() if value}
+        if own:
+            whole = merge_configs(cast("RunnableConfig", own), whole)
+        messages = self._messages(given)
         voice = PublicVoice(whole)
         metadata, configurable = whole.get("metadata") or {}, whole.get("configurable") or {}
         asking = self._started(messages, stop, voice, metadata, configurable, kwargs, stream=stream or streams(whole))
@@ -236,6 +238,16 @@ class FrugalRouter(BatchLane):
             said = {"frugal_recipe": self._recipe.name, "frugal_id": asking.ctx.id}
             voice.config = cast("RunnableConfig", {**whole, "metadata": {**(whole.get("metadata") or {}), **said}})
         return asking
+
+    def _own_metadata(self) -> dict[str, Any]:
+        """What the owner of the router says in traces; LangChain's note of its own versions each tier has by itself."""
+        return {name: value for name, value in (self.metadata or {}).items() if name != "lc_versions"}
+
+    def _messages(self, given: LanguageModelInput) -> list[BaseMessage]:
+        """What was asked; a list of messages is what it is already."""
+        if type(given) is list and all(isinstance(message, BaseMessage) for message in given):
+            return list(given)
+        return self._convert_input(given).to_messages()
 
     def _inner(
         self,
@@ -284,7 +296,8 @@ class FrugalRouter(BatchLane):
 
     def _own_limit(self, model: str) -> int | None:
         """The output limit the owner of a model configured; the recipe's own name stands for the baseline."""
-        return self.tiers_in_use.own_limit(self._recipe.baseline_model(Request(model, ())))
+        named = self._recipe.baseline_model(Request(model, ())) if model in self._recipe.own_names else model
+        return self.tiers_in_use.own_limit(named)
 
     # What LangChain wants to know about a model.
 
