@@ -16,7 +16,7 @@ from typing import Any
 
 from tests.benchmarks import overhead
 from tests.benchmarks.common import arguments, print_result
-from tests.contract.differential import sdk
+from tests.contract.differential import chain, sdk
 from tests.contract.differential.corpus import SIZE, corpus
 
 Added = Callable[[str, str, int, int], Mapping[str, float]]
@@ -34,6 +34,8 @@ class Door:
 DOORS: dict[str, Door] = {
     "sdk": Door(lambda size: sdk.sync_differences(corpus("chat", size)), overhead.sdk),
     "sdk_async": Door(lambda size: sdk.async_differences(corpus("chat", size))),
+    "langchain": Door(lambda size: chain.sync_differences([*corpus("chat", size), *corpus("messages", size)]), overhead.langchain),
+    "langchain_async": Door(lambda size: chain.async_differences([*corpus("chat", size), *corpus("messages", size)])),
 }
 
 
