@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Mapping
 from typing import Any
 
+import httpx
 import pytest
 from langchain_anthropic import ChatAnthropic
 from langchain_core.language_models import BaseChatModel
@@ -16,6 +18,9 @@ from frugal_plugins import Recipe
 from frugal_plugins.langchain import FrugalRouter
 from frugal_plugins.sandbox import Sandbox
 
+_PNG = base64.b64decode("iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg==")
+_PDF = b"%PDF-1.4\n1 0 obj<</Type/Catalog/Pages 2 0 R>>endobj 2 0 obj<</Type/Pages/Kids[]/Count 0>>endobj\ntrailer<</Root 1 0 R>>\n%%EOF\n"
+
 _RECIPE = {
     "recipe": "standard",
     "tasks": {"yes_no": {"tier": "simple", "output_tokens": 5}},
@@ -26,8 +31,8 @@ _RECIPE = {
 }
 
 
-# What a model must say in the tests that look at the content; everything else the sandbox makes up. The suites' tests with
-# images, PDFs and audio stay off: they fetch their files from the internet.
+# What a model must say in the tests that look at the content; everything else the sandbox makes up. Off stay the tests with
+# audio, which none of these models hears, and those that need recorded traffic of a provider.
 _RECORDED: tuple[Mapping[str, Any], ...] = (
     {
         "user": "What is the weather in San Francisco, CA?",
@@ -81,17 +86,47 @@ class TestUnit(ChatModelUnitTests):
     def model_override_value(self) -> str:
         return "gpt-4o"
 
+    @property
+    def init_from_env_params(self) -> tuple[dict[str, str], dict[str, Any], dict[str, Any]]:
+        return (
+            {"OPENAI_API_KEY": "k"},
+            {"recipe": _recipe("openai/gpt-4o-mini", "openai/gpt-4o"), "model": "openai/gpt-4o"},
+            {"model": "openai/gpt-4o"},
+        )
+
 
 class _OverTheSandbox(ChatModelIntegrationTests):
     @pytest.fixture(autouse=True)
-    def _provider(self, sandbox: Sandbox) -> None:
+    def _provider(self, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
         self._sandbox = sandbox
+        # The suite reads its picture and its PDF from the internet; here they are read from this file.
+        monkeypatch.setattr(httpx, "get", lambda url, **_: httpx.Response(200, content=_PDF if url.endswith(".pdf") else _PNG))
         for line in _RECORDED:
             sandbox.provider.book.add(line)
 
     @property
     def chat_model_class(self) -> type[BaseChatModel]:
         return FrugalRouter
+
+    @property
+    def supports_image_inputs(self) -> bool:
+        return True
+
+    @property
+    def supports_image_urls(self) -> bool:
+        return True
+
+    @property
+    def supports_image_tool_message(self) -> bool:
+        return True
+
+    @property
+    def supports_pdf_inputs(self) -> bool:
+        return True
+
+    @property
+    def supports_pdf_tool_message(self) -> bool:
+        return True
 
 
 class TestOpenAITiers(_OverTheSandbox):
