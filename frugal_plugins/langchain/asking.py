@@ -19,7 +19,7 @@ from frugal_plugins.langchain.calls import changed, unmarked_tools, with_tools, 
 from frugal_plugins.langchain.listening import AsyncOpened, Opened
 from frugal_plugins.langchain.messages import Conversation, without_marks
 from frugal_plugins.langchain.output import CUT, Output, whole_object
-from frugal_plugins.langchain.replies import marked, message_of_cut, note_of, read_reply, stored_message
+from frugal_plugins.langchain.replies import marked, message_of_cut, note_of, read_reply, stored_message, traced_as, with_money
 from frugal_plugins.langchain.tiers import Tiers
 from frugal_plugins.langchain.voices import PublicVoice, StoredAnswer, Target, Voice, as_chunk
 from frugal_plugins.prices import provider_of
@@ -116,7 +116,7 @@ class Asking:
         model = self.tiers.model(name)
         messages = self.conversation.back(call.request.messages)
         if call.purpose != "answer":
-            return Target(name, model, messages, dict(call.request.params))
+            return Target(name, model, messages, dict(call.request.params), traced_as(self.ctx, name))
         kwargs = changed(self.kwargs, self.request.params, call.request.params)
         refuses = name != self.tiers.name_of(self.request.model) and provider_of(name) in REFUSE_MARKS
         if refuses and kwargs.get("tools") is not None:
@@ -131,14 +131,14 @@ class Asking:
         if refuses:
             messages = without_marks(messages)
             kwargs.pop("cache_control", None)
-        return Target(name, model, messages, kwargs)
+        return Target(name, model, messages, kwargs, {} if self.untouched else traced_as(self.ctx, name))
 
     def reply(self, target: Target, call: Call, message: AIMessage, finish: str | None = None) -> Reply:
         """A model's message as what the flow wants to hear."""
         reply = read_reply(message, name=target.name, request=call.request, finish=finish)
         return self.output.plain(reply, target.model) if self.output is not None and call.purpose == "answer" else reply
 
-    def note(self, name: str, reply: Reply | None = None) -> Mapping[str, Any]:
+    def note(self, name: str, reply: Reply | None = None) -> dict[str, Any]:
         """What the answer's `response_metadata["frugal"]` says."""
         return note_of(self.ctx, reply, name, cache_word(self.ctx, self.recipe, self.request, reply))
 
@@ -184,10 +184,13 @@ class Asking:
     def _finished(self, reply: Reply, message: AIMessage) -> AIMessage:
         if self._cut is not None and self._cut[0] is message and self.output is None:
             raise self._cut[1]
-        return message if self.untouched else marked(message, self.note(reply.billed_as or reply.model, reply))
+        if self.untouched:
+            return message
+        return marked(message, with_money(self.note(reply.billed_as or reply.model, reply), self.recipe, self.request, self.ctx, reply))
 
     def _stored(self, reply: Reply) -> AIMessage:
-        return stored_message(reply, self.note(self.tiers.closest(reply.model), reply))
+        note = self.note(self.tiers.closest(reply.model), reply)
+        return stored_message(reply, with_money(note, self.recipe, self.request, self.ctx, reply))
 
     def _stored_target(self, stored: AIMessage) -> Target:
         model = StoredAnswer.of(stored)
@@ -196,6 +199,7 @@ class Asking:
             model,
             list(self.conversation.originals),
             {} if self.output is None else self.output.for_traces,
+            traced_as(self.ctx, stored.response_metadata["frugal"]["model"]),
         )
 
 

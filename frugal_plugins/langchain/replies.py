@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import copy
+import datetime as dt
 from collections.abc import Mapping
 from typing import Any, Final, cast
 
 from langchain_core.messages import AIMessage
 from langchain_core.messages.ai import UsageMetadata
+from langsmith.utils import tracing_is_enabled
 
 from frugal_plugins.flow import Context
 from frugal_plugins.langchain.messages import as_dict, plain_text
+from frugal_plugins.ledger.settle import Entry, settle
+from frugal_plugins.recipe.recipe import Recipe
 from frugal_plugins.request import Lane, Reply, Request
 from frugal_plugins.tokens import count_messages, count_text
 from frugal_plugins.usage import Usage, from_openai
@@ -118,13 +122,7 @@ def message_of_cut(error: Exception) -> AIMessage:
 
 def note_of(ctx: Context, reply: Reply | None, model: str, cache: str) -> dict[str, Any]:
     """What `response_metadata["frugal"]` says about one request."""
-    note: dict[str, Any] = {
-        "id": ctx.id,
-        "recipe": ctx.recipe,
-        "model": model,
-        "why": "; ".join(f"{decision.technique} {decision.action}: {decision.why}" for decision in ctx.decisions if decision.mode == "on"),
-        "cache": cache,
-    }
+    note: dict[str, Any] = {"id": ctx.id, "recipe": ctx.recipe, "model": model, "why": reasons(ctx), "cache": cache}
     if reply is not None and reply.saved is not None:
         note["saved_usage"] = {
             "input_tokens": reply.saved.input_tokens,
@@ -132,6 +130,36 @@ def note_of(ctx: Context, reply: Reply | None, model: str, cache: str) -> dict[s
             "total_tokens": reply.saved.input_tokens + reply.saved.output_tokens,
         }
     return note
+
+
+def reasons(ctx: Context) -> str:
+    """What was decided so far and why, on one line."""
+    return "; ".join(f"{decision.technique} {decision.action}: {decision.why}" for decision in ctx.decisions if decision.mode == "on")
+
+
+def traced_as(ctx: Context, model: str) -> dict[str, str]:
+    """What a run's metadata says in traces: under which id the ledger has it, which model was chosen and why."""
+    return {"frugal_recipe": ctx.recipe, "frugal_id": ctx.id, "frugal_model": model, "frugal_why": reasons(ctx)}
+
+
+def with_money(note: dict[str, Any], recipe: Recipe, request: Request, ctx: Context, reply: Reply) -> dict[str, Any]:
+    """The note with what the request cost and saved, as the ledger will book it. Only where somebody traces: it takes time."""
+    if not tracing_is_enabled():
+        return note
+    settled = settle(
+        Entry(
+            request=request,
+            ctx=ctx,
+            reply=reply,
+            error=None,
+            baseline_model=recipe.baseline_model(request),
+            prices=recipe.prices,
+            at=dt.datetime.fromtimestamp(recipe.clock(), tz=dt.UTC),
+        )
+    )
+    if settled.actual_usd is None or settled.baseline_usd is None:
+        return note
+    return {**note, "cost_usd": float(settled.actual_usd), "saved_usd": float(settled.baseline_usd - settled.actual_usd)}
 
 
 def marked(message: AIMessage, note: Mapping[str, Any]) -> AIMessage:

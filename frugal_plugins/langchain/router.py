@@ -233,11 +233,7 @@ class FrugalRouter(BatchLane):
         messages = self._messages(given)
         voice = PublicVoice(whole)
         metadata, configurable = whole.get("metadata") or {}, whole.get("configurable") or {}
-        asking = self._started(messages, stop, voice, metadata, configurable, kwargs, stream=stream or streams(whole))
-        if not asking.untouched:
-            said = {"frugal_recipe": self._recipe.name, "frugal_id": asking.ctx.id}
-            voice.config = cast("RunnableConfig", {**whole, "metadata": {**(whole.get("metadata") or {}), **said}})
-        return asking
+        return self._started(messages, stop, voice, metadata, configurable, kwargs, stream=stream or streams(whole))
 
     def _own_metadata(self) -> dict[str, Any]:
         """What the owner of the router says in traces; LangChain's note of its own versions each tier has by itself."""

@@ -17,7 +17,7 @@ from frugal_plugins.inside import inside
 from frugal_plugins.langchain.asking import REFUSE_MARKS, cache_word, length_errors
 from frugal_plugins.langchain.calls import changed, plain_tool, unmarked_tools, with_usage
 from frugal_plugins.langchain.messages import Conversation, without_marks
-from frugal_plugins.langchain.replies import marked, message_of_cut, note_of, read_reply, stored_message
+from frugal_plugins.langchain.replies import marked, message_of_cut, note_of, read_reply, stored_message, traced_as, with_money
 from frugal_plugins.langchain.tiers import Tiers
 from frugal_plugins.langchain.voices import PublicVoice, StoredAnswer, Target
 from frugal_plugins.prices import bare_name, provider_of
@@ -104,7 +104,8 @@ class Turn:
         if name != self.own_name and provider_of(name) in REFUSE_MARKS:
             messages = without_marks(messages)
             kwargs.pop("cache_control", None)
-        return Target(name, model, messages, kwargs)
+        traced = {**(model.metadata or {}), **traced_as(self.ctx, name)}
+        return Target(name, model.model_copy(update={"metadata": traced}), messages, kwargs)
 
     def wanted(self, target: Target, call: Call) -> AgentRequest:
         """The agent's request with what the recipe changed, for the middleware further in and the model itself."""
@@ -147,7 +148,7 @@ class Turn:
         if isinstance(reply.raw, (ModelResponse, Exception)):
             return None
         note = note_of(self.ctx, reply, self.tiers.closest(reply.model), cache_word(self.ctx, self.recipe, self.request, reply))
-        message = stored_message(reply, note)
+        message = stored_message(reply, with_money(note, self.recipe, self.request, self.ctx, reply))
         message.name = (self.config.get("metadata") or {}).get("lc_agent_name")
         return message
 
@@ -164,6 +165,7 @@ class Turn:
         response = cast("Answered", reply.raw)
         word = cache_word(self.ctx, self.recipe, self.request, reply)
         note = note_of(self.ctx, reply, reply.billed_as or reply.model, word)
+        note = with_money(note, self.recipe, self.request, self.ctx, reply)
         said = [marked(message, note) if isinstance(message, AIMessage) else message for message in response.result]
         return replace(response, result=said)
 
@@ -173,7 +175,8 @@ class Turn:
         return [own.get(id(tool), tool) for tool in wanted]
 
     def _said(self, stored: AIMessage) -> Target:
-        return Target(stored.response_metadata["model_name"], StoredAnswer.of(stored), list(self.conversation.originals), {})
+        traced = traced_as(self.ctx, stored.response_metadata["frugal"]["model"])
+        return Target(stored.response_metadata["model_name"], StoredAnswer.of(stored), list(self.conversation.originals), {}, traced)
 
     def _voice(self) -> PublicVoice:
         return PublicVoice(self.config)

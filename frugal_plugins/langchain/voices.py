@@ -26,12 +26,13 @@ _FOR_TRACES = ("ls_structured_output_format", "structured_output_format")
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """One call to make: the model, what it is handed, and its name in the recipe."""
+    """One call to make: the model, what it is handed, its name in the recipe, and what traces say of it."""
 
     name: str
     model: BaseChatModel
     messages: list[BaseMessage]
     kwargs: dict[str, Any]
+    traced: Mapping[str, str] = field(default_factory=dict)
 
 
 class Voice(Protocol):
@@ -59,23 +60,25 @@ class PublicVoice:
 
     def ask(self, target: Target) -> AIMessage:
         """`invoke` the model."""
-        return target.model.invoke(target.messages, self._config(), **target.kwargs)
+        return target.model.invoke(target.messages, self._config(target), **target.kwargs)
 
     async def aask(self, target: Target) -> AIMessage:
         """`ainvoke` the model."""
-        return await target.model.ainvoke(target.messages, self._config(), **target.kwargs)
+        return await target.model.ainvoke(target.messages, self._config(target), **target.kwargs)
 
     def listen(self, target: Target) -> Iterator[AIMessageChunk]:
         """`stream` the model."""
-        return target.model.stream(target.messages, self._config(), **target.kwargs)
+        return target.model.stream(target.messages, self._config(target), **target.kwargs)
 
     def alisten(self, target: Target) -> AsyncIterator[AIMessageChunk]:
         """`astream` the model."""
-        return target.model.astream(target.messages, self._config(), **target.kwargs)
+        return target.model.astream(target.messages, self._config(target), **target.kwargs)
 
-    def _config(self) -> RunnableConfig:
+    def _config(self, target: Target) -> RunnableConfig:
         """The caller's config; a run id of the caller's names the first call only, since no two runs may share it."""
         config = self.config.copy()
+        if target.traced:
+            config["metadata"] = {**(config.get("metadata") or {}), **target.traced}
         if self._run_named:
             config.pop("run_id", None)
         self._run_named = True
