@@ -153,7 +153,7 @@ class _Db:
 
         try:
             return self.connection.execute(_translated(sql), _plain(values))
-        except psycopg.OperationalError as error:
+        except (psycopg.OperationalError, psycopg.InterfaceError) as error:
             raise FrugalError(f"the job store {self._path} is gone ({_short(error)}); run the job again when it is back") from error
 
     def executemany(self, sql: str, values: Iterable[Sequence[Any]]) -> Any:

@@ -22,6 +22,7 @@ from frugal_plugins import (
     Usage,
     response_format,
 )
+from frugal_plugins.batch import BatchJobs, BatchSettings, JobStatus, NewRow, RowResult
 from frugal_plugins.ledger import Summary, summarize
 from frugal_plugins.recipe.explain import Explanation
 
@@ -44,6 +45,12 @@ assert_type(PriceBook().cost("gpt-4o", reply.usage), Decimal | None)
 assert_type(response_format({"type": "object"}, endpoint="messages"), dict[str, Any])
 assert_type(summarize("frugal-ledger.sqlite"), Summary)
 assert_type(summarize("frugal-ledger.sqlite").saved_usd, Decimal)
+
+jobs = BatchJobs(Recipe.load("nightly"), "jobs.sqlite", BatchSettings(window_hours=12))
+job = jobs.add([NewRow(request, "my-id")])
+assert_type(jobs.run(job), JobStatus)
+assert_type([row.reply for row in jobs.results(job)], list[Reply | None])
+assert_type(next(iter(jobs.results(job))), RowResult)
 
 
 class Shout:
