@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
 from contextvars import copy_context
 from threading import Thread
@@ -13,6 +14,7 @@ from frugal_plugins.request import Reply
 
 Chunk = TypeVar("Chunk", covariant=True)
 AnyChunk = TypeVar("AnyChunk")
+_log: Final = logging.getLogger("frugal_plugins")
 
 
 class Run:
@@ -101,6 +103,7 @@ def _drive(run: Run, send: Callable[[Call], Reply]) -> Reply:
 async def adrive(flow: Flow, ctx: Context, send: Callable[[Call], Awaitable[Reply]]) -> Reply:
     """Run a flow to its end, awaiting each call. What may be done later is done in a task."""
     ctx.later = []
+    await prepared(ctx)
     reply = await _adrive(Run(flow, ctx), send)
     ago_on(ctx, send)
     return reply
@@ -151,6 +154,27 @@ def ago_on(ctx: Context, send: Callable[[Call], Awaitable[Reply]]) -> None:
 
 _TASKS: Final[set[asyncio.Task[None]]] = set()
 """The loop keeps weak references only; a task nobody holds may vanish in the middle."""
+
+
+async def prepared(ctx: Context) -> None:
+    """What an async host awaits before it makes a `Run`: a question's vector, the same request that is under way."""
+    if ctx.ahead is not None:
+        with _Spared():
+            await ctx.ahead()
+
+
+class _Spared:
+    """What goes wrong while preparing costs nobody the request: the flow then does without."""
+
+    __slots__ = ()
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> bool:
+        if isinstance(error, Exception):
+            _log.warning("A request was not prepared (%s); it goes on all the same.", kind and kind.__name__)
+        return isinstance(error, Exception)
 
 
 class OpenStream(HasReply, Protocol[Chunk]):
@@ -204,6 +228,7 @@ async def astream(
 ) -> AsyncIterator[AnyChunk]:
     """`stream` for async hosts."""
     ctx.later = []
+    await prepared(ctx)
     run, shown = Run(flow, ctx), False
     while (call := run.call) is not None:
         with run:

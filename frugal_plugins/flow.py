@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 import uuid
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Awaitable, Callable, Generator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
@@ -75,6 +75,7 @@ class Context:
         declared_task: what the caller said this is, which always wins.
         baseline_usage: what the same request is known to cost untouched, where that was measured beside it.
         reachable: which models this caller may be sent to, where the host restricts them.
+        ahead: what an async host awaits before it starts the flow, so that nothing in it blocks the event loop.
         own_limit: the output limit a model was configured with by its owner, where the host knows one; it counts as the caller's own.
         began_ns, ended_ns, span_parent: when it began and ended and in which OpenTelemetry context, where somebody watches.
         answer_key: by which name the answer store knows the stored answer that was served, so that it can be rejected later.
@@ -91,6 +92,7 @@ class Context:
     mode: Mode = "on"
     reachable: Callable[[str], bool] | None = None
     own_limit: Callable[[str], int | None] | None = None
+    ahead: Callable[[], Awaitable[None]] | None = None
     decisions: list[Decision] = field(default_factory=list)
     attempts: list[Attempt] = field(default_factory=list)
     baseline_usage: Usage | None = None

@@ -31,10 +31,13 @@ class Flights:
         if found is not None:
             found[0].set_result(None)
 
-    def under_way(self, key: str) -> Future[None] | None:
-        """What an async host awaits (`asyncio.wrap_future`) before it starts the same request; None when there is nothing to wait for."""
+    async def landed(self, key: str, limit_seconds: float) -> None:
+        """Await the same request of another task, if there is one, for this long at most."""
+        import asyncio
+
         found = self._under_way.get(key)
-        return found[0] if found is not None else None
+        if found is not None:
+            await asyncio.wait({asyncio.wrap_future(found[0])}, timeout=limit_seconds)
 
     def wait(self, key: str, limit_seconds: float) -> bool:
         """Wait for the same request of another thread; says whether there was one and it is over.

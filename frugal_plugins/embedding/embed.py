@@ -113,8 +113,8 @@ class Embeddings:
     """Embeds on a thread of its own, several waiting texts in one batch, and remembers the latest vectors.
 
     `vector` waits at most `limit_seconds` and then returns None, so that a slow model makes a cache miss and never a slow request.
-    An async host calls `await asyncio.wrap_future(embeddings.start(text))` first; `vector` then finds the result at hand. The
-    model itself is opened on the thread, by the first text; until it is ready lookups are misses.
+    An async host awaits `embeddings.ahead(text)` first; `vector` then finds the result at hand, and where it was not there in time
+    it is a miss at once. The model itself is opened on the thread, by the first text; until it is ready lookups are misses.
 
     >>> from frugal_plugins.embedding.embed import Embeddings, FunctionEmbedder
     >>> letters = FunctionEmbedder("letters", lambda texts: [[text.count("a"), 1.0] for text in texts], 2)
@@ -130,6 +130,7 @@ class Embeddings:
         self._remember = remember
         self._embedder: Embedder | None = None
         self._refused: str | None = None
+        self._late: dict[str, None] = {}
         self._known: OrderedDict[str, Future[Any]] = OrderedDict()
         self._waiting: queue.SimpleQueue[tuple[str, Future[Any]]] = queue.SimpleQueue()
         self._lock = threading.Lock()
@@ -167,12 +168,23 @@ class Embeddings:
         """The unit vector of a text, or None when it takes too long, does not fit the model or cannot be made."""
         future = self.start(text)
         try:
-            return future.result(self.limit_seconds)
+            return future.result(0 if text in self._late else self.limit_seconds)
         except TookTooLong:
             self.counts.too_slow += 1
         except FrugalError as error:
             self.counts.failed[type(error).__name__] = self.counts.failed.get(type(error).__name__, 0) + 1
         return None
+
+    async def ahead(self, text: str) -> None:
+        """Await a text's vector, for as long as `limit_seconds`: afterwards `vector` returns at once, with it or without."""
+        import asyncio
+
+        future = self.start(text)
+        if future.done():
+            return
+        self._late[text] = None
+        future.add_done_callback(lambda _: self._late.pop(text, None))
+        await asyncio.wait({asyncio.wrap_future(future)}, timeout=self.limit_seconds)
 
     def start(self, text: str) -> Future[Any]:
         """Begin to embed a text, or find the vector that is already there; the future never raises anything but FrugalError."""

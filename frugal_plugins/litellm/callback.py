@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from litellm.integrations.custom_logger import CustomLogger
 
-from frugal_plugins.drivers import Run, ago_on
+from frugal_plugins.drivers import Run, ago_on, prepared
 from frugal_plugins.flow import Call
 from frugal_plugins.inside import INSIDE, inside
 from frugal_plugins.litellm.access import Configured, may_use
@@ -63,7 +63,7 @@ class FrugalCallback(CustomLogger):  # type: ignore[misc]
             return None
         user_id = getattr(user_api_key_dict, "user_id", None)
         user = await cache.async_get_cache(key=user_id) if user_id and cache is not None else None
-        live = _begin_in_proxy(recipe, dialect, user_api_key_dict, user, data)
+        live = await _begin_in_proxy(recipe, dialect, user_api_key_dict, user, data)
         if live is None:
             return None
         UNDERWAY.add(data, live)
@@ -146,6 +146,7 @@ class FrugalCallback(CustomLogger):  # type: ignore[misc]
         if asked is None:
             return None
         flow, ctx = asked.start(recipe, reachable=lambda model: model == asked.request.model)
+        await prepared(ctx)
         live = Live(recipe, asked, Run(flow, ctx), asked_name=asked.request.model, name_for=lambda model: model)
         UNDERWAY.add(kwargs, live)
         await self._ask_helpers(live)
@@ -220,7 +221,7 @@ class FrugalCallback(CustomLogger):  # type: ignore[misc]
             return dialect.reply_of(await ask(**kwargs), asked_model=call.request.model)
 
 
-def _begin_in_proxy(recipe: Recipe, dialect: Dialect, key: Any, user: Any, data: dict[str, Any]) -> Live | None:
+async def _begin_in_proxy(recipe: Recipe, dialect: Dialect, key: Any, user: Any, data: dict[str, Any]) -> Live | None:
     """Start the flow of a proxy's request: the model behind the configured name, and only models this key may use."""
     name = data.get("model")
     if not isinstance(name, str) or "," in name:
@@ -242,6 +243,7 @@ def _begin_in_proxy(recipe: Recipe, dialect: Dialect, key: Any, user: Any, data:
 
     prices = prices_of_deployments(recipe.prices, configured.deployments)
     flow, ctx = asked.start(recipe, host="litellm-proxy", reachable=reachable, own_limit=own_limit, prices=prices)
+    await prepared(ctx)
     return Live(recipe, asked, Run(flow, ctx), name_for=configured.name_for, asked_name=name, prices=prices)
 
 

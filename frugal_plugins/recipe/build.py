@@ -39,12 +39,12 @@ def build_cache(settings: CacheSettings, store: AnswerStore, name: str) -> Cache
     if settings.similarity is None:
         return cache
     from frugal_plugins.embedding.embed import Embeddings
-    from frugal_plugins.embedding.weights import open_embedder
+    from frugal_plugins.embedding.named import open_named
     from frugal_plugins.meaning.calibration import load
     from frugal_plugins.meaning.search import Meaning
 
     cache.meaning = Meaning(
-        Embeddings(lambda: open_embedder(settings.embedding)),
+        Embeddings(lambda: open_named(settings.embedding), limit_seconds=float(settings.embedding_seconds)),
         settings.similarity,
         float(settings.max_wrong_percent),
         float(settings.audit_percent),

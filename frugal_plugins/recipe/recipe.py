@@ -131,6 +131,9 @@ class Recipe:
             self._budgets.refuse(request, told.task, self.clock())
         ctx.mode = "on"
         steps = [step for step in self._steps_for(request) if step[0].name not in without] if ctx.group == "treated" else ()
+        cache = next((step for step, _ in steps if isinstance(step, Cache)), None)
+        if cache is not None:
+            ctx.ahead = partial(cache.ahead, request, self.clock)
         rest = compose(steps, ctx, innermost=self._ask)
         return (booked(rest, request, ctx, tell, self, prices) if tell else rest(request)), ctx
 

@@ -67,7 +67,13 @@ class CacheSettings(TechniqueSettings):
         default=1.0, ge=0, le=100, description="Share of answers by meaning that is asked again and compared, to watch the budget."
     )
     embedding: str = Field(
-        default="all-MiniLM-L6-v2", min_length=1, max_length=300, description="A sentence-transformers model, by name or folder."
+        default="all-MiniLM-L6-v2",
+        min_length=1,
+        max_length=300,
+        description="Sentence-transformers name or folder, litellm:MODEL, langchain:MODEL.",
+    )
+    embedding_seconds: Number | Whole = Field(
+        default=0.25, gt=0, le=30, description="How long a lookup waits for its question's embedding; after that it is a miss."
     )
     calibration: FileName | None = Field(default=None, description="A file fitted on your own traffic; it replaces the fixed cosine.")
 

@@ -6,7 +6,6 @@ import hashlib
 import logging
 import sqlite3
 from collections.abc import Callable, Mapping
-from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
 from typing import Any, Final, Literal, TypeVar, cast
 
@@ -113,20 +112,19 @@ class Cache:
             _labels(request),
         )
 
-    def prepare(self, request: Request) -> Future[Any] | None:
-        """What an async host awaits before it starts the flow, so that nothing blocks its loop; None when there is nothing to wait for.
+    async def ahead(self, request: Request, clock: Callable[[], float]) -> None:
+        """What an async host awaits before it starts the flow, so that nothing in it blocks the event loop.
 
-        `await asyncio.wrap_future(future)`: first the same request under way, if any, else this question's vector.
+        First this question's vector (at most the embedding's time limit), then the same request under way, if any.
         """
         if self.problem(request) is not None or "no_cache" in request.tags:
-            return None
+            return
         place = self.place(request)
-        under_way = self.flights.under_way(place.key)
-        if under_way is not None:
-            return under_way
-        if self.meaning is None or place.question is None or not self.meaning.readable(place.question):
-            return None
-        return self.meaning.embeddings.start(place.question)
+        if self.meaning is not None and place.question is not None and self.meaning.readable(place.question):
+            if self.store.get(place.key, clock()) is not None:
+                return
+            await self.meaning.embeddings.ahead(place.question)
+        await self.flights.landed(place.key, self.wait_seconds)
 
     def reject(self, id: str) -> bool:  # noqa: A002 - the ledger's word
         """A person says that the answer served to a request (its id in the ledger, `x-frugal-id`) was wrong.

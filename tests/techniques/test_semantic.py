@@ -7,6 +7,8 @@ import sqlite3
 import threading
 import time
 from dataclasses import replace
+from functools import partial
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +17,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from frugal_plugins.answers import AnswerFile, MemoryAnswers
+from frugal_plugins.drivers import adrive
 from frugal_plugins.embedding.embed import Embeddings, FunctionEmbedder
-from frugal_plugins.flow import Call
+from frugal_plugins.flow import Call, Context, compose
 from frugal_plugins.meaning.calibration import Sample, fit
 from frugal_plugins.meaning.search import Meaning
 from frugal_plugins.request import Reply, Request
@@ -235,20 +238,74 @@ def test_when_the_first_of_them_fails_the_others_ask_themselves() -> None:
     assert sorted(answers) == ["At nine."] * 3 + ["failed"]
 
 
-async def test_an_async_host_prepares_off_its_loop_and_waits_for_the_same_request() -> None:
-    cache = a_cache()
-    request = ask_for("a question nobody asked before")
-    future = cache.prepare(request)
-    assert future is not None
-    await asyncio.wrap_future(future)
-    assert cache.flights.lead(cache.place(request).key)
-    under_way = cache.prepare(request)
-    assert under_way is not None
-    assert not under_way.done()
-    assert not cache.flights.wait(cache.place(request).key, 0.01)
-    cache.flights.land(cache.place(request).key)
-    await asyncio.wrap_future(under_way)
-    assert cache.prepare(request.with_(tags={"no_cache": "yes"})) is None
+async def asend(request: Request, calls: list[Call], cache: Cache, answer: str = "At nine.", takes_seconds: float = 0.02) -> str:
+    """Drive one request as an async door does."""
+
+    async def model(call: Call) -> Reply:
+        calls.append(call)
+        await asyncio.sleep(takes_seconds)
+        return reply_with(answer)
+
+    ctx = Context()
+    ctx.ahead = partial(cache.ahead, request, time.time)
+    return (await adrive(compose([(cache, "on")], ctx)(request), ctx, model)).text
+
+
+async def test_identical_cold_requests_of_many_tasks_make_one_call() -> None:
+    cache, calls = a_cache(), []
+    answers = await asyncio.gather(*(asend(ask_for("a question nobody asked before"), calls, cache) for _ in range(6)))
+    assert (len(calls), set(answers)) == (1, {"At nine."})
+
+
+async def test_the_embedding_never_blocks_the_event_loop_and_is_batched() -> None:
+    batches: list[int] = []
+    gate = threading.Event()
+
+    def slow(texts: Any) -> Any:
+        gate.wait(0.05)
+        batches.append(len(texts))
+        return of_letters(texts)
+
+    cache, calls, ticks = a_cache(embeddings=Embeddings(lambda: FunctionEmbedder("slow", slow, SIZE), limit_seconds=5)), [], []
+
+    async def tick() -> None:
+        while len(calls) < 20:
+            ticks.append(time.monotonic())
+            await asyncio.sleep(0.001)
+
+    await asyncio.gather(tick(), *(asend(ask_for(f"question {n} of twenty"), calls, cache) for n in range(20)))
+    assert max(b - a for a, b in pairwise(ticks)) < 0.045
+    assert sum(batches) == 20
+    assert len(batches) <= 4
+
+
+async def test_an_embedding_that_is_late_is_a_miss_for_an_async_host_at_once() -> None:
+    gate = threading.Event()
+
+    def slow(texts: Any) -> Any:
+        gate.wait(5)
+        return of_letters(texts)
+
+    embeddings = Embeddings(lambda: FunctionEmbedder("slow", slow, SIZE), limit_seconds=0.05)
+    cache, calls = a_cache(embeddings=embeddings), []
+    try:
+        started = time.monotonic()
+        assert await asend(ask_for(WORDS[0]), calls, cache, takes_seconds=0) == "At nine."
+        assert time.monotonic() - started < 0.5
+        assert embeddings.counts.too_slow >= 1
+        assert cache.store.figures().with_vector == 0  # type: ignore[attr-defined]
+    finally:
+        gate.set()
+
+
+async def test_what_goes_wrong_while_preparing_costs_nobody_the_request(caplog: pytest.LogCaptureFixture) -> None:
+    class Gone(MemoryAnswers):
+        def get(self, key: str, now_seconds: float) -> Any:
+            raise sqlite3.OperationalError("disk I/O error")
+
+    calls: list[Call] = []
+    assert await asend(ask_for(WORDS[0]), calls, a_cache(Gone())) == "At nine."
+    assert "was not prepared" in caplog.text
 
 
 def test_a_row_made_by_another_process_is_found_by_meaning(tmp_path: Path) -> None:
