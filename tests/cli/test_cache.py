@@ -22,10 +22,10 @@ from tests.support import FakeModel, ask_for, reply_with
 def searching(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """A recipe that keeps its answers in a file and searches by meaning, with letters for an embedding."""
     (folder / "recipe.yaml").write_text(RECIPE.replace("cache: {}", "cache: {path: answers.sqlite, similarity: 0.95, audit_percent: 0}"))
-    from frugal_plugins.embedding import weights
+    from frugal_plugins.embedding import named
     from frugal_plugins.embedding.embed import FunctionEmbedder
 
-    monkeypatch.setattr(weights, "open_embedder", lambda *_: FunctionEmbedder("letters", of_letters, SIZE))
+    monkeypatch.setattr(named, "open_embedder", lambda _: FunctionEmbedder("letters", of_letters, SIZE))
     return
 
 
