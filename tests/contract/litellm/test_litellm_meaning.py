@@ -14,7 +14,7 @@ from frugal_plugins.embedding import named
 from frugal_plugins.embedding.embed import FunctionEmbedder
 from frugal_plugins.litellm import FrugalCallback, install
 from frugal_plugins.litellm.convert import read_call
-from frugal_plugins.litellm.live import marked
+from frugal_plugins.litellm.live import UNDERWAY
 from frugal_plugins.request import Reply
 from frugal_plugins.techniques.cache import Cache
 from tests.contract.litellm.conftest import MakeRecipe, rows, user
@@ -100,9 +100,9 @@ async def test_the_proxy_hook_finds_other_words_for_one_key_and_not_for_another(
     assert cache.keep(asked.request, Reply({"role": "assistant", "content": "At nine."}, "gpt-4o"), recipe.clock()) is None
 
     async def hit(key: str) -> bool:
-        data: dict[str, Any] = {"model": "gpt-4o", "messages": user(OTHER), "metadata": {"user_api_key": key}}
+        data: dict[str, Any] = {"model": "gpt-4o", "messages": user(OTHER), "metadata": {"user_api_key": key}, "litellm_call_id": key}
         sent = await FrugalCallback(recipe).async_pre_call_hook(SimpleNamespace(api_key=key), None, data, "acompletion")
-        live = marked(sent or data)
+        live = UNDERWAY.find(sent or data)
         assert live is not None
         found = live.hit is not None
         if not found:
