@@ -12,7 +12,7 @@ from frugal_plugins.errors import FrugalError
 from frugal_plugins.meaning.consensus import FEATURES, NEIGHBOURS, VETOES, Calibrated, Near, candidate
 from frugal_plugins.meaning.evidence import Evidence, counted
 
-VERSION: Final = 1
+VERSION: Final = 2
 LEAST_QUESTIONS: Final = 500
 """Fewer known answers than this and nothing is fitted: the cold start rule stays."""
 _FOLDS: Final = 5
@@ -22,6 +22,8 @@ _MOST_WRONG: Final = 0.2
 """No rule is better than one that serves next to nothing, or every fifth time wrongly."""
 _HARMLESS: Final = 0.06
 _DOUBT: Final = (1.0, 5.0)
+_NEW: Final = 0.1
+"""How much a question counts, beside itself, as one whose answer is not stored yet: what the rule must not mistake for a known one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +44,7 @@ class Calibration:
         expected_hit_percent, expected_wrong_percent: of requests, measured on questions the weights had not seen.
         wrong_at_most_percent: the same with the margin; this is what was held against the budget.
         wrong_by_degree: where the bar starts from when it moves with later evidence.
+        new_by_degree: of questions whose answer is not stored at all, the share that is favoured wrongly at each degree.
         examples: rows to look at, `(question number, neighbour's number, probability, right)`, nearest to the threshold.
     """
 
@@ -54,13 +57,14 @@ class Calibration:
     made_at_seconds: float = 0.0
     margin: float = 0.0
     wrong_by_degree: tuple[float, ...] = ()
+    new_by_degree: tuple[float, ...] = ()
     examples: tuple[tuple[int, int, float, bool], ...] = ()
 
     def evidence(self, max_wrong_percent: float | None = None, audit_share: float = 0.0) -> Evidence:
         """Fresh evidence that begins with the shadow phase; the budget may be another than the one fitted for."""
         return Evidence(
             self.questions, list(self.wrong_by_degree), self.max_wrong_percent if max_wrong_percent is None else max_wrong_percent,
-            self.margin, audit_share,
+            self.margin, audit_share, list(self.new_by_degree),
         )  # fmt: skip
 
 
@@ -90,14 +94,16 @@ def fit(
     if len(samples) < LEAST_QUESTIONS:
         return None
     table, right, chosen, conflicts = _left_out(samples, seen)
-    scores = _cross_fitted(table, right)
-    weights, bias = _logistic(table, right)
+    unknown, _, new_chosen, new_conflicts = _left_out(samples, seen, as_new=True)
+    both, rights = np.vstack([table, unknown]), np.concatenate([right, np.zeros(len(right), bool)])
+    weight = np.repeat([1.0, _NEW], len(right))
+    every = _cross_fitted(both, rights, weight)
+    scores, new_scores = every[: len(right)], every[len(right) :]
+    weights, bias = _logistic(both, rights, weight)
     budget, margin = max_wrong_percent / 100, margin_for(len(samples)) if margin is None else margin
     first = _threshold(scores, right, np.ones(len(right), bool), budget, margin)
     lifted = _lifted(conflicts, scores >= (first if first is not None else np.inf), right)
-    allowed = np.array(
-        [c >= 0 and not any(name in VETOES and name not in lifted for name in names) for c, names in zip(chosen, conflicts, strict=True)]
-    )
+    allowed = _allowed(chosen, conflicts, lifted)
     threshold = _threshold(scores, right, allowed, budget, margin)
     if threshold is None:
         return None
@@ -105,18 +111,32 @@ def fit(
     wrong = int((served & ~right).sum())
     if served.sum() < _LEAST_HITS or wrong > _MOST_WRONG * served.sum():
         return None
-    rule = Calibrated(embedder, tuple(weights.tolist()), bias, float(threshold), lifted)
+    new = counted(new_scores.tolist(), [False] * len(right), _allowed(new_chosen, new_conflicts, lifted).tolist())
     return Calibration(
-        rule, max_wrong_percent, len(samples), 100 * float(served.mean()), 100 * wrong / len(samples),
+        Calibrated(embedder, tuple(weights.tolist()), bias, float(threshold), lifted),
+        max_wrong_percent, len(samples), 100 * float(served.mean()), 100 * wrong / len(samples),
         100 * _at_most(wrong, len(samples), margin), made_at_seconds, margin,
-        tuple(counted(scores.tolist(), right.tolist(), allowed.tolist())), _examples(scores, right, chosen, threshold),
+        tuple(counted(scores.tolist(), right.tolist(), allowed.tolist())), tuple(round(count / len(right), 6) for count in new),
+        _examples(scores, right, chosen, threshold),
     )  # fmt: skip
 
 
+def _allowed(chosen: Sequence[int], conflicts: Sequence[Sequence[str]], lifted: Sequence[str]) -> Any:
+    """Which questions have a favoured answer that no guard still in force turns down."""
+    import numpy as np
+
+    return np.array(
+        [c >= 0 and not any(name in VETOES and name not in lifted for name in names) for c, names in zip(chosen, conflicts, strict=True)]
+    )
+
+
 def _left_out(
-    samples: Sequence[Sample], seen: Callable[[list[Near]], list[Near]] | None
+    samples: Sequence[Sample], seen: Callable[[list[Near]], list[Near]] | None, *, as_new: bool = False
 ) -> tuple[Any, Any, list[int], list[tuple[str, ...]]]:
-    """Each question against all others of its partition: features, whether the favoured answer is right, whose it is, conflicts."""
+    """Each question against all others of its partition: features, whether the favoured answer is right, whose it is, conflicts.
+
+    `as_new`: as if nobody had asked for its answer before, so that whatever is favoured is wrong.
+    """
     import numpy as np
 
     table = np.zeros((len(samples), len(FEATURES)))
@@ -128,12 +148,15 @@ def _left_out(
         rooms.setdefault(sample.partition, []).append(number)
     for members in rooms.values():
         vectors = np.asarray([samples[number].vector for number in members], dtype=np.float32)
+        answers = np.unique([samples[number].answer for number in members], return_inverse=True)[1]
         for start in range(0, len(members), 512):
             cosines = vectors[start : start + 512] @ vectors.T
             for offset, row in enumerate(cosines):
                 number, own = members[start + offset], start + offset
                 row[own] = -1.0
-                order = _nearest(row, min(NEIGHBOURS, len(members) - 1))
+                if as_new:
+                    row[answers == answers[own]] = -1.0
+                order = _nearest(row, min(NEIGHBOURS, int((row > -1).sum())))
                 near = [
                     Near(members[i], float(row[i]), samples[members[i]].answer, samples[members[i]].question, vectors[i]) for i in order
                 ]
@@ -154,19 +177,20 @@ def _nearest(row: Any, count: int) -> Any:
     return order[np.argsort(-row[order], kind="stable")]
 
 
-def _logistic(table: Any, right: Any) -> tuple[Any, float]:
+def _logistic(table: Any, right: Any, weight: Any) -> tuple[Any, float]:
     """Logistic regression by Newton's method on standardised columns, held back more when there are few rows; weights for plain columns."""
     import numpy as np
 
-    mean, spread = table.mean(axis=0), table.std(axis=0)
+    mean = np.average(table, axis=0, weights=weight)
+    spread = np.sqrt(np.average((table - mean) ** 2, axis=0, weights=weight))
     spread = np.where(spread > 1e-9, spread, 1.0)
     design = np.hstack([(table - mean) / spread, np.ones((len(table), 1))])
-    penalty = np.diag([_RIDGE / len(table)] * table.shape[1] + [1e-6])
+    penalty = np.diag([_RIDGE / weight.sum()] * table.shape[1] + [1e-6])
     weights = np.zeros(design.shape[1])
     for _ in range(30):
         probable = 1 / (1 + np.exp(-np.clip(design @ weights, -30, 30)))
-        slope = design.T @ (probable - right) + penalty @ weights
-        curve = (design * (probable * (1 - probable))[:, None]).T @ design + penalty
+        slope = design.T @ (weight * (probable - right)) + penalty @ weights
+        curve = (design * (weight * probable * (1 - probable))[:, None]).T @ design + penalty
         step = np.linalg.solve(curve, slope)
         weights -= step
         if np.abs(step).max() < 1e-8:
@@ -175,14 +199,14 @@ def _logistic(table: Any, right: Any) -> tuple[Any, float]:
     return plain, float(weights[-1] - (plain * mean).sum())
 
 
-def _cross_fitted(table: Any, right: Any) -> Any:
-    """For each question the probability by weights that were fitted without it."""
+def _cross_fitted(table: Any, right: Any, weight: Any) -> Any:
+    """For each row the probability by weights that were fitted without its question; each question has two rows."""
     import numpy as np
 
-    fold = np.random.default_rng(0).permutation(len(right)) % _FOLDS
+    fold = np.tile(np.random.default_rng(0).permutation(len(right) // 2) % _FOLDS, 2)
     scores = np.zeros(len(right))
     for part in range(_FOLDS):
-        weights, bias = _logistic(table[fold != part], right[fold != part])
+        weights, bias = _logistic(table[fold != part], right[fold != part], weight[fold != part])
         scores[fold == part] = 1 / (1 + np.exp(-np.clip(table[fold == part] @ weights + bias, -40, 40)))
     return scores
 
@@ -243,6 +267,7 @@ def load(path: str | Path) -> Calibration:
             rule=rule,
             examples=tuple(tuple(example) for example in kept.pop("examples")),
             wrong_by_degree=tuple(map(float, kept.pop("wrong_by_degree"))),
+            new_by_degree=tuple(map(float, kept.pop("new_by_degree"))),
             **{name: kept[name] for name in Calibration.__dataclass_fields__ if name in kept},
         )
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:

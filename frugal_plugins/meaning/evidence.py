@@ -5,13 +5,18 @@ stored answer would have been right. Hits are labelled when they are audited. Ea
 had, each degree remembers for how many requests such labels were collected, and the bar is the lowest degree at which the sum
 of wrong answers per request, plus a margin for what is not known well, stays within the budget. With few labels the margin is
 wide. When audits or feedback find wrong answers the bar rises by itself; when no bar keeps the budget, nothing is served.
+
+More wrong favourites below the bar than the shadow phase leads one to expect mean new kinds of questions: their answer is not stored
+yet, and what looks like it is wrong. How such questions look above the bar is known from the shadow phase (each question taken
+as if its answer were not there), so their share is estimated from below the bar, over all time and over the last 2,000 requests,
+and the dearer of both is added.
 """
 
 from __future__ import annotations
 
 import math
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -24,6 +29,9 @@ _WEIGHT_OF_A_COMPLAINT: Final = 5.0
 _SAFER_AT_MOST: Final = 0.8
 _LOOKED_AT: Final = 40
 _HELD_BACK: Final = 10.0
+_ALWAYS_NEW: Final = 0.003
+"""The share of questions that is taken to be of a new kind before anything is known."""
+_RECENT: Final = 1 - 1 / 2_000
 
 
 def degree(probability: float) -> int:
@@ -47,6 +55,7 @@ class Evidence:
         max_wrong_percent: the budget, of all requests.
         margin: standard errors between the estimate and the budget.
         audit_share: the share of hits that is asked again and compared.
+        new: by degree, the share of questions of a new kind whose favoured (and wrong) answer is that sure.
     """
 
     requests: int
@@ -54,16 +63,20 @@ class Evidence:
     max_wrong_percent: float = 1.0
     margin: float = 0.8
     audit_share: float = 0.0
+    new: list[float] = field(default_factory=list)
     hits: int = 0
     audits: int = 0
     found_wrong: int = 0
     _later: list[float] = field(default_factory=lambda: [0.0] * DEGREES)
     _bar: int | None = None
     _below: list[float] = field(default_factory=lambda: [0.0] * (DEGREES + 1))
+    _recent: list[float] = field(default_factory=lambda: [0.0, 0.0, 0.0])
     _since: int = 0
+    _unsaid: dict[str, float] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock, repr=False, compare=False)
 
     def __post_init__(self) -> None:
+        self.new = self.new or [0.0] * DEGREES
         self._bar = self._lowest_bar()
 
     @property
@@ -76,53 +89,94 @@ class Evidence:
         """Whether nothing is served by meaning any more."""
         return self._bar is None
 
+    @property
+    def due(self) -> bool:
+        """Whether enough was learned to tell other processes."""
+        return self._since == 0 and bool(self._unsaid)
+
     def labelled_miss(self, at: int | None, right: bool) -> None:
         """A request was not served; `at` is the degree its favoured answer had (None: no candidate, or a guard turned it down)."""
         with self._lock:
-            self._below[self._bar if self._bar is not None else DEGREES] += 1
+            wrong = at is not None and not right
+            self._passed(wrong and at in self._zone())
             if at is not None and not right:
-                self._later[at] += 1
+                self._add(f"wrong {at}", 1)
             self._again()
 
     def served(self) -> None:
         """A request was served and not audited."""
         with self._lock:
-            self.hits += 1
-            self._below[self._bar if self._bar is not None else DEGREES] += 1
+            self._add("hits", 1)
+            self._passed(False)
             self._again()
 
     def audited(self, at: int, right: bool) -> None:
         """A hit was asked again: was the stored answer right?"""
         with self._lock:
-            self.hits += 1
-            self.audits += 1
-            self._below[self._bar if self._bar is not None else DEGREES] += 1
+            self._add("hits", 1)
+            self._add("audits", 1)
+            self._passed(False)
             if not right:
-                self.found_wrong += 1
-                self._later[at] += 1
+                self._add("found wrong", 1)
+                self._add(f"wrong {at}", 1)
             self._again(now=not right)
 
     def rejected(self, at: int) -> None:
         """A person said that a served answer was wrong. People report few of those they meet: it weighs like several audits."""
         with self._lock:
-            self.found_wrong += 1
-            self._later[at] += _WEIGHT_OF_A_COMPLAINT
+            self._add("found wrong", 1)
+            self._add(f"wrong {at}", _WEIGHT_OF_A_COMPLAINT)
             self._again(now=True)
+
+    def unsaid(self) -> dict[str, float]:
+        """What was learned since the last time this was asked, for `heard` in other processes."""
+        with self._lock:
+            said, self._unsaid = self._unsaid, {}
+            return said
+
+    def heard(self, totals: Mapping[str, float]) -> None:
+        """What all processes have learned together, this one's share up to the last `unsaid` included."""
+        with self._lock:
+            waiting, self._unsaid = self._unsaid, {}
+            self.hits = self.audits = self.found_wrong = 0
+            self._later, self._below = [0.0] * DEGREES, [0.0] * (DEGREES + 1)
+            for counts in (totals, waiting):
+                for name, count in counts.items():
+                    self._add(name, count)
+            self._unsaid = waiting
+            self._bar = self._lowest_bar()
 
     def expected_wrong_percent(self) -> float | None:
         """The present estimate at the present bar, without the margin."""
         return None if self._bar is None else 100 * self._bounds()[self._bar][0]
 
-    def _drift(self, seen: Sequence[float]) -> float:
-        """How much more often answers just below the bar are wrong now than in the shadow phase, held back towards 1.
+    def _add(self, name: str, count: float) -> None:
+        self._unsaid[name] = self._unsaid.get(name, 0) + count
+        word, _, number = name.rpartition(" ")
+        if word == "wrong":
+            self._later[int(number)] += count
+        elif word == "bar":
+            self._below[int(number)] += count
+        elif name == "hits":
+            self.hits += int(count)
+        elif name == "audits":
+            self.audits += int(count)
+        elif name == "found wrong":
+            self.found_wrong += int(count)
 
-        A store that has grown since makes the same sureness safer or, when the traffic has changed, less safe.
-        """
+    def _passed(self, wrong_below: bool) -> None:
+        """One more request, at the present bar."""
+        bar = self._bar if self._bar is not None else DEGREES
+        self._add(f"bar {bar}", 1)
+        zone = self._zone()
+        expected = sum(self.wrong[zone.start : zone.stop]) / max(1, self.requests)
+        for place, count in enumerate((float(wrong_below), expected, sum(self.new[zone.start : zone.stop]))):
+            self._recent[place] = _RECENT * self._recent[place] + count
+
+    def _zone(self) -> range:
+        """The degrees just below the bar."""
         top = DEGREES if self._bar is None else self._bar
-        below = range(max(0, top - _LOOKED_AT), top)
-        now = sum(self._later[number] for number in below)
-        then = sum(self.wrong[number] * (seen[number] - self.requests) / max(1, self.requests) for number in below)
-        return max(_SAFER_AT_MOST, min(3.0, (now + _HELD_BACK) / (then + _HELD_BACK)))
+        return range(max(0, top - _LOOKED_AT), top)
 
     def _again(self, *, now: bool = False) -> None:
         self._since += 1
@@ -138,18 +192,26 @@ class Evidence:
             seen[number - 1] = self.requests + above + self.audit_share * (live - above)
         return seen
 
+    def _changed(self, seen: Sequence[float]) -> tuple[float, float]:
+        """How much rarer wrong favourites below the bar are than in the shadow phase (at most a fifth), and the share of new questions."""
+        zone = self._zone()
+        now = sum(self._later[number] for number in zone)
+        then = sum(self.wrong[number] * (seen[number] - self.requests) / max(1, self.requests) for number in zone)
+        fresh = sum(self.new[number] * (seen[number] - self.requests) for number in zone)
+        share = max(_share_of_new(now, then, fresh), _share_of_new(*self._recent))
+        return max(_SAFER_AT_MOST, min(1.0, (now + _HELD_BACK) / (then + _HELD_BACK))), share
+
     def _bounds(self) -> list[tuple[float, float]]:
         """By degree: the estimated share of wrong requests if the bar were there, and the same with the margin."""
         seen = self._seen()
-        drift = self._drift(seen)
+        rarer, share = self._changed(seen)
         rate = variance = 0.0
+        few = self.margin**2 / max(1, self.requests)
         found: list[tuple[float, float]] = []
         for number in range(DEGREES - 1, -1, -1):
-            if self.wrong[number] or self._later[number]:
-                wrong = drift * self.wrong[number] + self._later[number]
-                rate += wrong / seen[number]
-                variance += wrong / seen[number] ** 2
-            few = self.margin**2 / max(1, self.requests)
+            wrong = rarer * self.wrong[number] + self._later[number] + share * self.requests * self.new[number]
+            rate += wrong / seen[number]
+            variance += wrong / seen[number] ** 2
             found.append((rate, rate + few / 2 + self.margin * math.sqrt(variance + few / max(1, self.requests) / 4)))
         return found[::-1]
 
@@ -157,6 +219,11 @@ class Evidence:
         budget = self.max_wrong_percent / 100
         fitting = [number for number, (_, bound) in enumerate(self._bounds()) if bound <= budget]
         return fitting[0] if fitting else None
+
+
+def _share_of_new(now: float, then: float, fresh: float) -> float:
+    """The share of questions of a new kind, from wrong favourites found, those expected, and those expected if all were new."""
+    return (max(0.0, now - then) + _ALWAYS_NEW * _HELD_BACK) / (fresh + _HELD_BACK)
 
 
 def counted(probabilities: Sequence[float], right: Sequence[bool], servable: Sequence[bool]) -> list[float]:
