@@ -8,7 +8,7 @@ import os
 import sqlite3
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
 from dataclasses import asdict
 from pathlib import Path
@@ -36,6 +36,7 @@ CREATE TABLE IF NOT EXISTS entries (
 CREATE TABLE IF NOT EXISTS served (
   id TEXT PRIMARY KEY, key TEXT NOT NULL, at_seconds REAL NOT NULL, owner TEXT NOT NULL, asked TEXT NOT NULL, cosine REAL, degree INTEGER
 );
+CREATE TABLE IF NOT EXISTS learned (name TEXT NOT NULL, what TEXT NOT NULL, total REAL NOT NULL, PRIMARY KEY (name, what)) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS served_key ON served (key);
 CREATE INDEX IF NOT EXISTS served_at ON served (at_seconds);
 CREATE INDEX IF NOT EXISTS entries_until ON entries (until_seconds);
@@ -134,6 +135,17 @@ class AnswerFile:
     def latest_served(self, count: int) -> list[Served]:
         """Hits, latest first."""
         return [Served.of_row(row) for row in self._page("SELECT * FROM served ORDER BY at_seconds DESC, rowid DESC LIMIT ?", (count,))]
+
+    def count(self, name: str, more: Mapping[str, float]) -> dict[str, float]:
+        """Add to counters."""
+        query = "INSERT INTO learned VALUES (?, ?, ?) ON CONFLICT (name, what) DO UPDATE SET total = total + excluded.total"
+
+        def write(db: sqlite3.Connection) -> dict[str, float]:
+            with db:
+                db.executemany(query, [(name, what, count) for what, count in more.items()])
+            return dict(db.execute("SELECT what, total FROM learned WHERE name = ?", (name,)).fetchall())
+
+        return self._sound(write)
 
     def every(self, owner: str | None = None) -> Iterator[StoredAnswer]:
         """All answers, oldest first."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import threading
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -24,6 +24,7 @@ class MemoryAnswers:
     _shelves: Shelves = field(default_factory=Shelves)
     _keys: dict[int, str] = field(default_factory=dict)
     _next: int = 1
+    _counts: dict[str, dict[str, float]] = field(default_factory=dict)
     _served: OrderedDict[str, Served] = field(default_factory=OrderedDict)
 
     def get(self, key: str, now_seconds: float) -> StoredAnswer | None:
@@ -106,6 +107,14 @@ class MemoryAnswers:
         """Hits, latest first."""
         with self._lock:
             return list(self._served.values())[: -count - 1 : -1]
+
+    def count(self, name: str, more: Mapping[str, float]) -> dict[str, float]:
+        """Add to counters."""
+        with self._lock:
+            kept = self._counts.setdefault(name, {})
+            for what, count in more.items():
+                kept[what] = kept.get(what, 0.0) + count
+            return dict(kept)
 
     def every(self, owner: str | None = None) -> Iterator[StoredAnswer]:
         """All answers, oldest first."""

@@ -7,7 +7,7 @@ import logging
 import re
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict
 from typing import Any, Final, TypeVar
 
@@ -112,6 +112,18 @@ class PostgresAnswers:
         rows: list[Any] = self._try(lambda db: db.execute(query, (count,)).fetchall(), [])
         return [Served.of_row(row) for row in rows]
 
+    def count(self, name: str, more: Mapping[str, float]) -> dict[str, float]:
+        """Add to counters; while the server is gone they stay at what this process has."""
+        table = f"{self._table}_learned"
+        query = f"INSERT INTO {table} AS t VALUES (%s, %s, %s) ON CONFLICT (name, what) DO UPDATE SET total = t.total + EXCLUDED.total"
+
+        def write(db: Any) -> dict[str, float]:
+            with db.transaction(), db.cursor() as cursor:
+                cursor.executemany(query, [(name, what, count) for what, count in sorted(more.items())])
+            return dict(db.execute(f"SELECT what, total FROM {table} WHERE name = %s", (name,)).fetchall())
+
+        return self._try(write, dict(more))
+
     def every(self, owner: str | None = None) -> Iterator[StoredAnswer]:
         """All answers, oldest first."""
         where, known, last = ("", (), 0) if owner is None else (" AND owner = %s", (owner,), 0)
@@ -200,6 +212,10 @@ class PostgresAnswers:
             db.execute(
                 f"CREATE TABLE IF NOT EXISTS {table}_served (id text PRIMARY KEY, key text NOT NULL, at_seconds double precision NOT NULL,"
                 " owner text NOT NULL, asked text NOT NULL, cosine real, degree integer)"
+            )
+            db.execute(
+                f"CREATE TABLE IF NOT EXISTS {table}_learned (name text, what text, total double precision NOT NULL,"
+                " PRIMARY KEY (name, what))"
             )
             db.execute(f"CREATE INDEX IF NOT EXISTS {table}_served_key ON {table}_served (key)")
             db.execute(f"CREATE INDEX IF NOT EXISTS {table}_served_at ON {table}_served (at_seconds)")

@@ -128,6 +128,9 @@ class NearAnswers(AnswerStore, Protocol):
     def at_row(self, row: int, now_seconds: float) -> StoredAnswer | None:
         """The answer of a row that `near` named, unless it has gone since."""
 
+    def count(self, name: str, more: Mapping[str, float]) -> dict[str, float]:
+        """Add to the counters kept under a name, and read all of them: what several processes learn together."""
+
     def every(self, owner: str | None = None) -> Iterator[StoredAnswer]:
         """All answers, oldest first, also those whose time is over."""
 

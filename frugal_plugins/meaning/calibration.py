@@ -22,7 +22,7 @@ _MOST_WRONG: Final = 0.2
 """No rule is better than one that serves next to nothing, or every fifth time wrongly."""
 _HARMLESS: Final = 0.06
 _DOUBT: Final = (1.0, 5.0)
-_NEW: Final = 0.1
+_NEW: Final = 0.05
 """How much a question counts, beside itself, as one whose answer is not stored yet: what the rule must not mistake for a known one."""
 
 
@@ -69,8 +69,8 @@ class Calibration:
 
 
 def margin_for(questions: int) -> float:
-    """How many standard errors to stay below the budget: 2 up to 690 known answers, 0.3 from 2,270 on."""
-    return min(2.0, max(0.3, 1_700 / max(1, questions) - 0.45))
+    """How many standard errors to stay below the budget: 2 up to 740 known answers, 0.5 from 2,130 on."""
+    return min(2.0, max(0.5, 1_700 / max(1, questions) - 0.3))
 
 
 def fit(

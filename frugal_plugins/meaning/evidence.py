@@ -26,10 +26,9 @@ DEGREES: Final = 361
 """Log-odds from -4 to 14 in steps of 0.05."""
 _EVERY: Final = 25
 _WEIGHT_OF_A_COMPLAINT: Final = 5.0
-_SAFER_AT_MOST: Final = 0.8
 _LOOKED_AT: Final = 40
 _HELD_BACK: Final = 10.0
-_ALWAYS_NEW: Final = 0.003
+_ALWAYS_NEW: Final = 0.001
 """The share of questions that is taken to be of a new kind before anything is known."""
 _RECENT: Final = 1 - 1 / 2_000
 
@@ -192,24 +191,23 @@ class Evidence:
             seen[number - 1] = self.requests + above + self.audit_share * (live - above)
         return seen
 
-    def _changed(self, seen: Sequence[float]) -> tuple[float, float]:
-        """How much rarer wrong favourites below the bar are than in the shadow phase (at most a fifth), and the share of new questions."""
+    def _share_new(self, seen: Sequence[float]) -> float:
+        """The share of questions of a new kind: over all time, or lately, whichever is more."""
         zone = self._zone()
         now = sum(self._later[number] for number in zone)
         then = sum(self.wrong[number] * (seen[number] - self.requests) / max(1, self.requests) for number in zone)
         fresh = sum(self.new[number] * (seen[number] - self.requests) for number in zone)
-        share = max(_share_of_new(now, then, fresh), _share_of_new(*self._recent))
-        return max(_SAFER_AT_MOST, min(1.0, (now + _HELD_BACK) / (then + _HELD_BACK))), share
+        return max(_share_of_new(now, then, fresh), _share_of_new(*self._recent))
 
     def _bounds(self) -> list[tuple[float, float]]:
         """By degree: the estimated share of wrong requests if the bar were there, and the same with the margin."""
         seen = self._seen()
-        rarer, share = self._changed(seen)
+        share = self._share_new(seen)
         rate = variance = 0.0
         few = self.margin**2 / max(1, self.requests)
         found: list[tuple[float, float]] = []
         for number in range(DEGREES - 1, -1, -1):
-            wrong = rarer * self.wrong[number] + self._later[number] + share * self.requests * self.new[number]
+            wrong = self.wrong[number] + self._later[number] + share * self.requests * self.new[number]
             rate += wrong / seen[number]
             variance += wrong / seen[number] ** 2
             found.append((rate, rate + few / 2 + self.margin * math.sqrt(variance + few / max(1, self.requests) / 4)))

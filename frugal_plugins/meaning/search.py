@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
@@ -21,6 +21,7 @@ _ODD: Final = re.compile(r"[\x00\ud800-\udfff]")
 _LETTER: Final = re.compile(r"[^\W\d_]")
 _ALIKE_FROM: Final = 0.5
 _COMPARED: Final = 4
+_EVERY: Final = 25
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,10 +39,12 @@ class Audits:
     """How audits of the cold start rule went; a calibrated rule has its `Evidence` instead."""
 
     max_wrong_percent: float = 1.0
-    requests: int = 0
-    hits: int = 0
-    audits: int = 0
-    wrong: int = 0
+    requests: float = 0
+    hits: float = 0
+    audits: float = 0
+    wrong: float = 0
+    _unsaid: dict[str, float] = field(default_factory=dict)
+    _since: int = 0
 
     @property
     def exceeded(self) -> bool:
@@ -51,6 +54,28 @@ class Audits:
         share = self.hits / self.requests
         rate = (self.wrong - math.sqrt(self.wrong)) / max(1, self.audits)
         return 100 * share * rate > self.max_wrong_percent
+
+    @property
+    def due(self) -> bool:
+        """Whether enough was learned to tell other processes."""
+        return self._since >= _EVERY
+
+    def saw(self, *names: str) -> None:
+        """Count what happened to one request."""
+        self._since += _EVERY if "wrong" in names else 1
+        for name in names:
+            setattr(self, name, getattr(self, name) + 1)
+            self._unsaid[name] = self._unsaid.get(name, 0) + 1
+
+    def unsaid(self) -> dict[str, float]:
+        """What was counted since the last time this was asked."""
+        said, self._unsaid, self._since = self._unsaid, {}, 0
+        return said
+
+    def heard(self, totals: Mapping[str, float]) -> None:
+        """What all processes have counted together."""
+        for name in ("requests", "hits", "audits", "wrong"):
+            setattr(self, name, totals.get(name, 0.0) + self._unsaid.get(name, 0.0))
 
 
 @dataclass(slots=True)
@@ -73,6 +98,7 @@ class Meaning:
     calibration: Calibration | None = None
     evidence: Evidence | None = None
     audits: Audits = field(default_factory=Audits)
+    _heard: bool = False
 
     def __post_init__(self) -> None:
         self.audits.max_wrong_percent = self.max_wrong_percent
@@ -88,6 +114,9 @@ class Meaning:
         vector = self.embeddings.vector(question)
         if vector is None:
             return None
+        if not self._heard:
+            self._heard = True
+            self.share(store)
         near = tuple(store.near(partition, self.embeddings.fingerprint, vector, NEIGHBOURS, now_seconds))
         return Look(question, vector, near, self._decide(question, near))
 
@@ -100,36 +129,44 @@ class Meaning:
         bar = self.evidence.bar
         return None if bar is None else replace(fitted, threshold=probability_at(bar))
 
+    @property
+    def due(self) -> bool:
+        """Whether enough was learned to `share` it."""
+        return self.audits.due or (self.evidence is not None and self.evidence.due)
+
+    def share(self, store: NearAnswers) -> None:
+        """Add what was learned to what the store keeps, and go on from the whole: it outlives the process, and others know it too."""
+        self.audits.heard(store.count(f"cold {self.similarity}", self.audits.unsaid()))
+        if self.evidence is not None and self.calibration is not None:
+            rule = self.calibration.rule
+            name = f"fitted {self.calibration.made_at_seconds:.0f} {self.calibration.questions} {rule.threshold:.6f} {rule.embedder}"
+            self.evidence.heard(store.count(name, self.evidence.unsaid()))
+
     def served(self) -> None:
         """A hit was handed out and not audited."""
         if self.evidence is not None and self._fitted() is not None:
             self.evidence.served()
         else:
-            self.audits.requests += 1
-            self.audits.hits += 1
+            self.audits.saw("requests", "hits")
 
     def audited(self, look: Look, right: bool) -> None:
         """A hit was asked again."""
         if self.evidence is not None and self._fitted() is not None and look.verdict.probability is not None:
             self.evidence.audited(degree(look.verdict.probability), right)
-            return
-        self.audits.requests += 1
-        self.audits.hits += 1
-        self.audits.audits += 1
-        self.audits.wrong += not right
+        else:
+            self.audits.saw("requests", "hits", "audits", *(() if right else ("wrong",)))
 
     def rejected(self, sureness: int | None) -> None:
         """A person said that the answer served was wrong; `sureness` is the degree it was served at (None: by the cold start rule)."""
-        if self.evidence is not None and self._fitted() is not None and sureness is not None:
+        if self.evidence is not None and sureness is not None:
             self.evidence.rejected(sureness)
         else:
-            self.audits.audits += 1
-            self.audits.wrong += 1
+            self.audits.saw("audits", "wrong")
 
     def missed(self, look: Look, group: str) -> None:
         """A miss was answered by the model; `group` is the answer's. Tells whether the favoured answer would have been right."""
         if self.evidence is None or self._fitted() is None:
-            self.audits.requests += 1
+            self.audits.saw("requests")
             return
         verdict = look.verdict
         right = verdict.would_be is not None and verdict.would_be.answer == group

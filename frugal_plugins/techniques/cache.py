@@ -138,6 +138,7 @@ class Cache:
             return False
         if served.asked and self.meaning is not None:
             self.meaning.rejected(served.degree)
+            self._learned()
         self._use(lambda: store.drop(served.key))
         return True
 
@@ -156,6 +157,7 @@ class Cache:
                 self.meaning.served()
         if found is not None and id:
             self._remember(id, found, now_seconds, look)
+        self._learned()
         return found, look
 
     def look(self, place: Place, now_seconds: float) -> Look | None:
@@ -203,6 +205,7 @@ class Cache:
         audited = ctx.mode == "on" and _drawn(ctx.id) < self.meaning.audit_percent / 100
         if ctx.mode == "on" and not audited:
             self.meaning.served()
+            self._learned()
             return self._serve(found, ctx, look.verdict.why, look)
         ctx.note(self.name, "audited" if audited else "hit", look.verdict.why)
         reply = yield from rest(request)
@@ -211,6 +214,7 @@ class Cache:
             right = near is not None and group == near.answer
             if audited:
                 self.meaning.audited(look, right)
+                self._learned()
             ctx.note(self.name, "compared", "the stored answer says the same" if right else "the stored answer says something else")
             self.keep(request, reply, ctx.clock())
         return reply
@@ -228,6 +232,16 @@ class Cache:
             self._use(lambda: cast("NearAnswers", self.store).note_served(_served(name, found, now_seconds, look)))
         except FrugalError as error:
             _log.warning("A hit was served and not remembered: %s", error)
+
+    def _learned(self) -> None:
+        """Keep what was learned where it outlives the process; that it could not be kept costs nobody anything."""
+        meaning = self.meaning
+        if meaning is None or not meaning.due:
+            return
+        try:
+            self._use(lambda: meaning.share(cast("NearAnswers", self.store)))
+        except FrugalError as error:
+            _log.warning("What the cache has learned was not kept: %s", error)
 
     def _keep(self, request: Request, reply: Reply, ctx: Context, look: Look | None) -> None:
         refusal = self.keep(request, reply, ctx.clock(), look)
@@ -249,6 +263,7 @@ class Cache:
                 found = {"partition": place.partition, "question": question, "group": group, "vector": known.vector}
                 answer = replace(answer, embedder=meaning.embeddings.fingerprint, **found)
         self.store.put(answer)
+        self._learned()
         return ""
 
     def _use(self, use: Callable[[], _Result]) -> _Result | None:
