@@ -43,7 +43,7 @@ class Calibration:
     Attributes:
         expected_hit_percent, expected_wrong_percent: of requests, measured on questions the weights had not seen.
         wrong_at_most_percent: the same with the margin; this is what was held against the budget.
-        wrong_by_degree: where the bar starts from when it moves with later evidence.
+        wrong_by_degree, asked_by_degree: where the bar starts from when it moves with later evidence.
         new_by_degree: of questions whose answer is not stored at all, the share that is favoured wrongly at each degree.
         examples: rows to look at, `(question number, neighbour's number, probability, right)`, nearest to the threshold.
     """
@@ -57,6 +57,7 @@ class Calibration:
     made_at_seconds: float = 0.0
     margin: float = 0.0
     wrong_by_degree: tuple[float, ...] = ()
+    asked_by_degree: tuple[float, ...] = ()
     new_by_degree: tuple[float, ...] = ()
     examples: tuple[tuple[int, int, float, bool], ...] = ()
 
@@ -64,13 +65,13 @@ class Calibration:
         """Fresh evidence that begins with the shadow phase; the budget may be another than the one fitted for."""
         return Evidence(
             self.questions, list(self.wrong_by_degree), self.max_wrong_percent if max_wrong_percent is None else max_wrong_percent,
-            self.margin, audit_share, list(self.new_by_degree),
+            self.margin, audit_share, list(self.asked_by_degree), list(self.new_by_degree),
         )  # fmt: skip
 
 
 def margin_for(questions: int) -> float:
-    """How many standard errors to stay below the budget: 2 up to 740 known answers, 0.5 from 2,130 on."""
-    return min(2.0, max(0.5, 1_700 / max(1, questions) - 0.3))
+    """How many standard errors to stay below the budget: 2 up to 1,080 known answers, 0.8 from 2,270 on."""
+    return min(2.0, max(0.8, 2_500 / max(1, questions) - 0.3))
 
 
 def fit(
@@ -116,7 +117,8 @@ def fit(
         Calibrated(embedder, tuple(weights.tolist()), bias, float(threshold), lifted),
         max_wrong_percent, len(samples), 100 * float(served.mean()), 100 * wrong / len(samples),
         100 * _at_most(wrong, len(samples), margin), made_at_seconds, margin,
-        tuple(counted(scores.tolist(), right.tolist(), allowed.tolist())), tuple(round(count / len(right), 6) for count in new),
+        tuple(counted(scores.tolist(), right.tolist(), allowed.tolist())),
+        tuple(counted(scores.tolist(), [False] * len(right), allowed.tolist())), tuple(round(count / len(right), 6) for count in new),
         _examples(scores, right, chosen, threshold),
     )  # fmt: skip
 
@@ -267,6 +269,7 @@ def load(path: str | Path) -> Calibration:
             rule=rule,
             examples=tuple(tuple(example) for example in kept.pop("examples")),
             wrong_by_degree=tuple(map(float, kept.pop("wrong_by_degree"))),
+            asked_by_degree=tuple(map(float, kept.pop("asked_by_degree"))),
             new_by_degree=tuple(map(float, kept.pop("new_by_degree"))),
             **{name: kept[name] for name in Calibration.__dataclass_fields__ if name in kept},
         )

@@ -10,6 +10,9 @@ More wrong favourites below the bar than the shadow phase leads one to expect me
 yet, and what looks like it is wrong. How such questions look above the bar is known from the shadow phase (each question taken
 as if its answer were not there), so their share is estimated from below the bar, over all time and over the last 2,000 requests,
 and the dearer of both is added.
+
+As the store grows more questions become sure. How many have which sureness is seen for all of them, served or not, so the shadow
+phase's wrong answers are weighed by that; and where favourites below the bar are right more often than then, by that too.
 """
 
 from __future__ import annotations
@@ -28,6 +31,9 @@ _EVERY: Final = 25
 _WEIGHT_OF_A_COMPLAINT: Final = 5.0
 _LOOKED_AT: Final = 40
 _HELD_BACK: Final = 10.0
+_BAND: Final = 20
+_SAFER_AT_MOST: Final = 0.7
+_GROWN_AT_MOST: Final = 3.0
 _ALWAYS_NEW: Final = 0.001
 """The share of questions that is taken to be of a new kind before anything is known."""
 _RECENT: Final = 1 - 1 / 2_000
@@ -54,6 +60,7 @@ class Evidence:
         max_wrong_percent: the budget, of all requests.
         margin: standard errors between the estimate and the budget.
         audit_share: the share of hits that is asked again and compared.
+        asked: by degree, how many questions of the shadow phase had a favoured answer that no guard turned down.
         new: by degree, the share of questions of a new kind whose favoured (and wrong) answer is that sure.
     """
 
@@ -62,6 +69,7 @@ class Evidence:
     max_wrong_percent: float = 1.0
     margin: float = 0.8
     audit_share: float = 0.0
+    asked: list[float] = field(default_factory=list)
     new: list[float] = field(default_factory=list)
     hits: int = 0
     audits: int = 0
@@ -69,13 +77,19 @@ class Evidence:
     _later: list[float] = field(default_factory=lambda: [0.0] * DEGREES)
     _bar: int | None = None
     _below: list[float] = field(default_factory=lambda: [0.0] * (DEGREES + 1))
+    _found: list[float] = field(default_factory=lambda: [0.0] * DEGREES)
+    _missed: list[float] = field(default_factory=lambda: [0.0] * DEGREES)
     _recent: list[float] = field(default_factory=lambda: [0.0, 0.0, 0.0])
+    _error: list[float] = field(default_factory=list)
     _since: int = 0
     _unsaid: dict[str, float] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         self.new = self.new or [0.0] * DEGREES
+        self.asked = self.asked or [0.0] * DEGREES
+        bands = [(sum(self.wrong[at : at + _BAND]), sum(self.asked[at : at + _BAND])) for at in range(0, DEGREES, _BAND)]
+        self._error = [(wrong / asked if asked else 0.0) for wrong, asked in bands]
         self._bar = self._lowest_bar()
 
     @property
@@ -96,17 +110,16 @@ class Evidence:
     def labelled_miss(self, at: int | None, right: bool) -> None:
         """A request was not served; `at` is the degree its favoured answer had (None: no candidate, or a guard turned it down)."""
         with self._lock:
-            wrong = at is not None and not right
-            self._passed(wrong and at in self._zone())
+            self._passed(at, missed=True, right=right)
             if at is not None and not right:
                 self._add(f"wrong {at}", 1)
             self._again()
 
-    def served(self) -> None:
+    def served(self, at: int) -> None:
         """A request was served and not audited."""
         with self._lock:
             self._add("hits", 1)
-            self._passed(False)
+            self._passed(at)
             self._again()
 
     def audited(self, at: int, right: bool) -> None:
@@ -114,16 +127,16 @@ class Evidence:
         with self._lock:
             self._add("hits", 1)
             self._add("audits", 1)
-            self._passed(False)
+            self._passed(at)
             if not right:
-                self._add("found wrong", 1)
+                self._add("mistakes", 1)
                 self._add(f"wrong {at}", 1)
             self._again(now=not right)
 
     def rejected(self, at: int) -> None:
         """A person said that a served answer was wrong. People report few of those they meet: it weighs like several audits."""
         with self._lock:
-            self._add("found wrong", 1)
+            self._add("mistakes", 1)
             self._add(f"wrong {at}", _WEIGHT_OF_A_COMPLAINT)
             self._again(now=True)
 
@@ -139,6 +152,7 @@ class Evidence:
             waiting, self._unsaid = self._unsaid, {}
             self.hits = self.audits = self.found_wrong = 0
             self._later, self._below = [0.0] * DEGREES, [0.0] * (DEGREES + 1)
+            self._found, self._missed = [0.0] * DEGREES, [0.0] * DEGREES
             for counts in (totals, waiting):
                 for name, count in counts.items():
                     self._add(name, count)
@@ -156,20 +170,29 @@ class Evidence:
             self._later[int(number)] += count
         elif word == "bar":
             self._below[int(number)] += count
+        elif word == "found":
+            self._found[int(number)] += count
+        elif word == "missed":
+            self._missed[int(number)] += count
         elif name == "hits":
             self.hits += int(count)
         elif name == "audits":
             self.audits += int(count)
-        elif name == "found wrong":
+        elif name == "mistakes":
             self.found_wrong += int(count)
 
-    def _passed(self, wrong_below: bool) -> None:
+    def _passed(self, at: int | None, *, missed: bool = False, right: bool = True) -> None:
         """One more request, at the present bar."""
         bar = self._bar if self._bar is not None else DEGREES
         self._add(f"bar {bar}", 1)
-        zone = self._zone()
-        expected = sum(self.wrong[zone.start : zone.stop]) / max(1, self.requests)
-        for place, count in enumerate((float(wrong_below), expected, sum(self.new[zone.start : zone.stop]))):
+        zone, expected = self._zone(), 0.0
+        if at is not None:
+            self._add(f"found {at}", 1)
+            if missed:
+                self._add(f"missed {at}", 1)
+                expected = self._error[at // _BAND] if at in zone else 0.0
+        wrong = float(missed and not right and at is not None and at in zone)
+        for place, count in enumerate((wrong, expected, sum(self.new[zone.start : zone.stop]))):
             self._recent[place] = _RECENT * self._recent[place] + count
 
     def _zone(self) -> range:
@@ -191,23 +214,31 @@ class Evidence:
             seen[number - 1] = self.requests + above + self.audit_share * (live - above)
         return seen
 
-    def _share_new(self, seen: Sequence[float]) -> float:
-        """The share of questions of a new kind: over all time, or lately, whichever is more."""
+    def _changed(self, seen: Sequence[float]) -> tuple[float, float]:
+        """How much rarer wrong favourites below the bar are than in the shadow phase, and the share of questions of a new kind."""
         zone = self._zone()
         now = sum(self._later[number] for number in zone)
-        then = sum(self.wrong[number] * (seen[number] - self.requests) / max(1, self.requests) for number in zone)
+        then = sum(self._error[number // _BAND] * self._missed[number] for number in zone)
         fresh = sum(self.new[number] * (seen[number] - self.requests) for number in zone)
-        return max(_share_of_new(now, then, fresh), _share_of_new(*self._recent))
+        share = max(_share_of_new(now, then, fresh), _share_of_new(*self._recent))
+        return max(_SAFER_AT_MOST, min(1.0, (now + _HELD_BACK) / (then + _HELD_BACK))), share
+
+    def _grown(self) -> list[float]:
+        """By band of degrees, how many more questions have that sureness than in the shadow phase."""
+        live = sum(self._below) / max(1, self.requests)
+        pairs = [(sum(self._found[at : at + _BAND]), sum(self.asked[at : at + _BAND])) for at in range(0, DEGREES, _BAND)]
+        return [min(_GROWN_AT_MOST, (found + _HELD_BACK) / (live * asked + _HELD_BACK)) if asked else 1.0 for found, asked in pairs]
 
     def _bounds(self) -> list[tuple[float, float]]:
         """By degree: the estimated share of wrong requests if the bar were there, and the same with the margin."""
-        seen = self._seen()
-        share = self._share_new(seen)
+        seen, grown = self._seen(), self._grown()
+        rarer, share = self._changed(seen)
         rate = variance = 0.0
         few = self.margin**2 / max(1, self.requests)
         found: list[tuple[float, float]] = []
         for number in range(DEGREES - 1, -1, -1):
-            wrong = self.wrong[number] + self._later[number] + share * self.requests * self.new[number]
+            before = rarer * grown[number // _BAND] * self.wrong[number]
+            wrong = before + self._later[number] + share * self.requests * self.new[number]
             rate += wrong / seen[number]
             variance += wrong / seen[number] ** 2
             found.append((rate, rate + few / 2 + self.margin * math.sqrt(variance + few / max(1, self.requests) / 4)))
@@ -220,8 +251,11 @@ class Evidence:
 
 
 def _share_of_new(now: float, then: float, fresh: float) -> float:
-    """The share of questions of a new kind, from wrong favourites found, those expected, and those expected if all were new."""
-    return (max(0.0, now - then) + _ALWAYS_NEW * _HELD_BACK) / (fresh + _HELD_BACK)
+    """The share of questions of a new kind, from wrong favourites found, those expected, and those expected if all were new.
+
+    Only what is more than a standard error above the expected counts: chance alone would otherwise look like news.
+    """
+    return (max(0.0, now - then - math.sqrt(then + 1)) + _ALWAYS_NEW * _HELD_BACK) / (fresh + _HELD_BACK)
 
 
 def counted(probabilities: Sequence[float], right: Sequence[bool], servable: Sequence[bool]) -> list[float]:

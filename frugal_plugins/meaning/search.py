@@ -142,10 +142,10 @@ class Meaning:
             name = f"fitted {self.calibration.made_at_seconds:.0f} {self.calibration.questions} {rule.threshold:.6f} {rule.embedder}"
             self.evidence.heard(store.count(name, self.evidence.unsaid()))
 
-    def served(self) -> None:
+    def served(self, look: Look) -> None:
         """A hit was handed out and not audited."""
-        if self.evidence is not None and self._fitted() is not None:
-            self.evidence.served()
+        if self.evidence is not None and self._fitted() is not None and look.verdict.probability is not None:
+            self.evidence.served(degree(look.verdict.probability))
         else:
             self.audits.saw("requests", "hits")
 

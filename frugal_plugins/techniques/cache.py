@@ -153,8 +153,8 @@ class Cache:
             look = self.look(place, now_seconds)
             near = None if look is None else look.verdict.near
             found = self._use(lambda: cast("NearAnswers", self.store).at_row(near.row, now_seconds)) if near is not None else None
-            if found is not None and self.meaning is not None:
-                self.meaning.served()
+            if found is not None and look is not None and self.meaning is not None:
+                self.meaning.served(look)
         if found is not None and id:
             self._remember(id, found, now_seconds, look)
         self._learned()
@@ -204,7 +204,7 @@ class Cache:
             return (yield from rest(request))
         audited = ctx.mode == "on" and _drawn(ctx.id) < self.meaning.audit_percent / 100
         if ctx.mode == "on" and not audited:
-            self.meaning.served()
+            self.meaning.served(look)
             self._learned()
             return self._serve(found, ctx, look.verdict.why, look)
         ctx.note(self.name, "audited" if audited else "hit", look.verdict.why)

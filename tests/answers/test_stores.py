@@ -8,13 +8,24 @@ import sqlite3
 import subprocess
 import sys
 import threading
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from frugal_plugins.answers import AnswerFile, MemoryAnswers, NearAnswers, PostgresAnswers, StoredAnswer, forget_matching, re_embed
+from frugal_plugins.answers import (
+    AnswerFile,
+    MemoryAnswers,
+    NearAnswers,
+    PostgresAnswers,
+    Served,
+    StoredAnswer,
+    forget_labelled,
+    forget_matching,
+    re_embed,
+)
 from frugal_plugins.usage import Usage
 from tests.meanings import of_letters
 
@@ -106,6 +117,60 @@ def test_odd_texts_are_kept_as_they_are(store: NearAnswers) -> None:
         kept = store.get(one.key, 2.0)
         assert kept is not None
         assert (kept.message["content"], kept.question) == (text, text)
+
+
+def test_hits_are_remembered_latest_first_and_go_with_their_answer(store: NearAnswers) -> None:
+    store.put(answer("when", owner="a"))
+    store.put(answer("why", owner="b"))
+    for number, (key, owner) in enumerate((("p/when", "a"), ("p/why", "b"), ("p/when", "a"))):
+        store.note_served(Served(f"id {number}", key, float(number), owner, "when\x00\ud800?", 0.97, 140))
+    assert [one.id for one in store.latest_served(2)] == ["id 2", "id 1"]
+    found = store.served("id 0")
+    assert found is not None
+    assert (found.key, found.asked, found.degree, store.served("nobody")) == ("p/when", "when\x00\ud800?", 140, None)
+    store.drop("p/when")
+    assert [one.id for one in store.latest_served(9)] == ["id 1"]
+    store.forget("b")
+    assert store.latest_served(9) == []
+
+
+def test_answers_are_forgotten_by_whom_they_were_made_for(store: NearAnswers) -> None:
+    for name, labels in (("one", {"tenant": "acme", "user": "ann"}), ("two", {"tenant": "acme"}), ("three", {})):
+        store.put(replace(answer(name), labels=labels))
+    assert forget_labelled(store, {}) == 0
+    assert forget_labelled(store, {"tenant": "acme", "user": "ann"}) == 1
+    assert forget_labelled(store, {"tenant": "acme"}) == 1
+    assert [one.question for one in store.every()] == ["three"]
+
+
+def test_what_is_learned_adds_up(store: NearAnswers) -> None:
+    assert store.count("rule", {}) == {}
+    assert store.count("rule", {"hits": 2, "wrong 140": 1}) == {"hits": 2, "wrong 140": 1}
+    assert store.count("rule", {"hits": 1}) == {"hits": 3, "wrong 140": 1}
+    assert store.count("another", {"hits": 1}) == {"hits": 1}
+
+
+def test_a_store_made_before_labels_is_opened_and_used(tmp_path: Path) -> None:
+    path = tmp_path / "a.sqlite"
+    AnswerFile(path).put(answer("when"))
+    with sqlite3.connect(path) as db:
+        db.execute("ALTER TABLE entries DROP COLUMN labels")
+    again = AnswerFile(path)
+    assert [one.labels for one in again.every()] == [{}]
+    again.put(replace(answer("why"), labels={"tenant": "acme"}))
+    assert forget_labelled(again, {"tenant": "acme"}) == 1
+
+
+def test_a_full_disk_refuses_the_answer_and_the_store_stays_whole(tmp_path: Path) -> None:
+    path = tmp_path / "a.sqlite"
+    store = AnswerFile(path)
+    store.put(answer("when"))
+    store._connection().execute(f"PRAGMA max_page_count = {store._connection().execute('PRAGMA page_count').fetchone()[0]}")
+    with pytest.raises(sqlite3.OperationalError, match="full"):
+        store.put(answer("why", "x" * 500_000))
+    assert store.get("p/when", 2.0) is not None
+    assert near(AnswerFile(path), "when") == ["when"]
+    assert store.set_aside == []
 
 
 def test_two_openings_of_one_file_see_each_others_answers(tmp_path: Path) -> None:

@@ -157,7 +157,7 @@ def replay_calibrated(stream: Stream, noise: float = 0.0) -> tuple[float, float]
         verdict = rule.decide(stream.questions[number], near)
         run.count(number, verdict.near)
         if verdict.near is not None:
-            evidence.served()
+            evidence.served(degree(verdict.probability or 0.0))
         else:
             right = verdict.would_be is not None and stream.answers[verdict.would_be.row] == stream.answers[number]
             evidence.labelled_miss(None if verdict.probability is None else degree(verdict.probability), right)

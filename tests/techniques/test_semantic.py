@@ -174,6 +174,46 @@ def test_audited_hits_are_asked_again_and_a_cache_that_is_often_wrong_stands_dow
     assert "stands down" in ctx.decisions[-1].why
 
 
+def test_a_stand_down_outlives_the_process_and_other_processes_hear_of_it(tmp_path: Path) -> None:
+    path = tmp_path / "a.sqlite"
+    first, model = a_cache(AnswerFile(path), audit_percent=100.0), FakeModel([reply_with(f"Number {n}.") for n in range(50)])
+    other = a_cache(AnswerFile(path))
+    send(ask_for(WORDS[0]), model, first)
+    assert send(ask_for("When do you open on a Sunday?"), FakeModel([reply_with("x")]), other)[1].decisions[-1].action == "hit"
+    assert first.meaning is not None
+    look = first.look(first.place(ask_for("When do you open on the Sunday?")), 1.0)
+    assert look is not None
+    for _ in range(3):
+        first.meaning.audited(look, right=False)
+    send(ask_for("a question that is kept"), model, first)
+    after_restart = a_cache(AnswerFile(path))
+    _, ctx = send(ask_for("When do you open on one Sunday?"), model, after_restart)
+    assert "stands down" in ctx.decisions[-1].why
+    for number in range(30):
+        send(ask_for(f"question number {number}"), model, other)
+    assert "stands down" in send(ask_for("When do you open on any Sunday?"), model, other)[1].decisions[-1].why
+
+
+def test_rejected_hits_of_a_fitted_rule_raise_the_bar_for_all() -> None:
+    store, embeddings = MemoryAnswers(), letters()
+    embeddings.ready()
+    calibration = fitted_for(embeddings)
+    caches = [Cache(store, meaning=Meaning(embeddings, calibration=calibration, audit_percent=0)) for _ in range(2)]
+    model = FakeModel([reply_with("Open the menu.")])
+    for number in range(40):
+        send(ask_for(f"how do i reset my password variant{number}x"), model, (caches[0], "shadow"))
+    bar = caches[1].meaning.evidence.bar  # type: ignore[union-attr]
+    _, ctx = send(ask_for("how do i reset my password variant99x"), model, caches[0])
+    assert ctx.decisions[-1].action == "hit"
+    assert "sure" in ctx.decisions[-1].why
+    assert caches[0].reject(ctx.id)
+    for number in range(30):
+        send(ask_for(f"something else altogether {number}"), model, caches[1])
+    found = caches[1].meaning.evidence  # type: ignore[union-attr]
+    assert found.found_wrong == 1  # type: ignore[union-attr]
+    assert found.bar is None or bar is None or found.bar > bar  # type: ignore[union-attr]
+
+
 def fitted_for(embeddings: Embeddings) -> Any:
     topics = ["reset my password", "close my account", "order a new card", "change my address", "see my balance"]
     texts = [f"how do i {topics[n % 5]} variant{n}x" for n in range(700)]
