@@ -26,6 +26,8 @@ from tests.benchmarks.common import rows
 
 SEEDS = (3, 4, 5)
 SHADOW_SHARE = 0.3
+BUDGET = 0.01
+PARTS = 10
 
 
 @dataclass
@@ -77,6 +79,19 @@ def streams(folder: Path, embeddings: Embeddings, *, most: int | None, seeds: Se
 def thinned(stream: Stream, count: int) -> Stream:
     """The first part of a stream: less traffic to learn from."""
     return Stream(stream.questions[:count], stream.vectors[:count], stream.answers[:count])
+
+
+def part(stream: Stream, share: int, seed: int, *, unseen: bool = False) -> Stream:
+    """Every `share`-th question in an order of its own; with `unseen`, a third of the answers is asked for only after the shadow phase."""
+    dice = random.Random(f"{share} {seed}")
+    order = dice.sample(range(len(stream.questions)), len(stream.questions) // share)
+    if unseen:
+        names = sorted({stream.answers[i] for i in order if not stream.answers[i].startswith("oos ")})
+        late = set(dice.sample(names, len(names) // 3))
+        early, shadow = [i for i in order if stream.answers[i] not in late], int(SHADOW_SHARE * len(order))
+        rest = early[shadow:] + [i for i in order if stream.answers[i] in late]
+        order = early[:shadow] + dice.sample(rest, len(rest))
+    return Stream([stream.questions[i] for i in order], stream.vectors[order], [stream.answers[i] for i in order])
 
 
 class Replay:
@@ -170,6 +185,8 @@ def summed(figures: Sequence[tuple[float, float]]) -> dict[str, float]:
         "hit": round(statistics.mean(hit for hit, _ in figures), 4),
         "wrong": round(statistics.mean(wrong for _, wrong in figures), 5),
         "wrong_worst_order": round(max(wrong for _, wrong in figures), 5),
+        "runs": len(figures),
+        "over_budget": sum(wrong > BUDGET for _, wrong in figures),
     }
 
 

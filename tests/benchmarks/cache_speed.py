@@ -127,6 +127,46 @@ def _floor(texts: Sequence[str], vectors: Any, questions: Sequence[str], embeddi
     return timed(look, questions)
 
 
+def peers(texts: Sequence[str], vectors: Any, questions: Sequence[str], embeddings: Embeddings, ours: dict[str, Any]) -> dict[str, Any]:
+    """Other caches in the same run, and how many times longer they take at the median; None where one is not installed."""
+    at = "10000"
+    floor, found = ours["floor_ms"].get(at), ours["latency_ms"].get(at)
+    theirs = gptcache(texts, vectors, questions, embeddings, 10_000)
+    exact = langchain_in_memory()
+    return {
+        "faiss_sqlite_floor": None if floor is None else {"entries": at, **floor, "times_ours": _times(floor["p50"], found["p50"])},
+        "gptcache": None if theirs is None else {"entries": at, **theirs[at], "times_ours": _times(theirs[at]["p50"], found["p50"])},
+        "langchain_in_memory_exact": None if exact is None else {**exact, "times_ours": _times(exact["p50"], exact["ours_p50"])},
+    }
+
+
+def _times(theirs: float, ours: float) -> float:
+    return round(theirs / ours, 3)
+
+
+def langchain_in_memory() -> dict[str, float] | None:
+    """LangChain's own cache, which knows equal prompts only, beside ours in the same slot: one hit among 1,000 entries."""
+    if importlib.util.find_spec("langchain_core") is None:
+        return None
+    from langchain_core.caches import InMemoryCache
+    from langchain_core.load import dumps
+    from langchain_core.messages import AIMessage, HumanMessage
+    from langchain_core.outputs import ChatGeneration
+
+    from frugal_plugins.answers import MemoryAnswers
+    from frugal_plugins.langchain import FaissSemanticCache
+
+    found: dict[str, float] = {}
+    for name, cache in (("", InMemoryCache()), ("ours_", FaissSemanticCache(Cache(MemoryAnswers())))):
+        prompts = [dumps([HumanMessage(f"question number {n}")]) for n in range(1000)]
+        for prompt in prompts:
+            message = AIMessage(ANSWER["content"], response_metadata={"finish_reason": "stop"})
+            cache.update(prompt, "model", [ChatGeneration(message=message)])
+        assert cache.lookup(prompts[5], "model") is not None
+        found |= {f"{name}{key}": value for key, value in timed(lambda prompt, c=cache: c.lookup(prompt, "model"), prompts[:500]).items()}
+    return found
+
+
 def gptcache(texts: Sequence[str], vectors: Any, questions: Sequence[str], embeddings: Embeddings, size: int) -> dict[str, Any] | None:
     """GPTCache with its SQLite and FAISS stores and the same embedder; None when it is not installed."""
     if importlib.util.find_spec("gptcache") is None:
