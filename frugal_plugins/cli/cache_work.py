@@ -70,7 +70,9 @@ class Around:
 def show_stats(recipe: str | None, store: str | None, *, as_json: bool) -> None:
     """Print the figures of a store."""
     opened = open_store(recipe, store)
-    figures = {"store": opened.name, **stats(opened.store, opened.embedder)}
+    meaning = None if opened.cache is None else opened.cache.meaning
+    by_meaning = {} if meaning is None else {"by_meaning": meaning.figures(opened.store)}
+    figures = {"store": opened.name, **stats(opened.store, opened.embedder), **by_meaning}
     opened.answered()
     result(
         figures,
@@ -209,6 +211,8 @@ def _params(given: str | None) -> Mapping[str, Any]:
 
 
 def _plain(name: str, value: Any) -> str:
+    if isinstance(value, Mapping):
+        return ", ".join(f"{one.replace('_', ' ')} {told}" for one, told in value.items())
     return when(value) if name == "oldest_seconds" and value is not None else str(value)
 
 

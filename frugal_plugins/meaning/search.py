@@ -142,6 +142,22 @@ class Meaning:
             name = f"fitted {self.calibration.made_at_seconds:.0f} {self.calibration.questions} {rule.threshold:.6f} {rule.embedder}"
             self.evidence.heard(store.count(name, self.evidence.unsaid()))
 
+    def figures(self, store: NearAnswers) -> dict[str, Any]:
+        """How the search by meaning fares over all processes: hits, audits, wrong answers found, whether it stands down."""
+        self.share(store)
+        fitted, evidence = self.calibration is not None, self.evidence
+        if evidence is None:
+            seen = self.audits
+            return {
+                "rule": "before calibration", "hits": int(seen.hits), "audits": int(seen.audits), "found_wrong": int(seen.wrong),
+                "least_sure_percent": None, "stood_down": seen.exceeded,
+            }  # fmt: skip
+        bar = evidence.bar
+        return {
+            "rule": "fitted" if fitted else "given", "hits": evidence.hits, "audits": evidence.audits, "found_wrong": evidence.found_wrong,
+            "least_sure_percent": None if bar is None else round(100 * probability_at(bar), 2), "stood_down": evidence.stood_down,
+        }  # fmt: skip
+
     def served(self, look: Look) -> None:
         """A hit was handed out and not audited."""
         if self.evidence is not None and self._fitted() is not None and look.verdict.probability is not None:

@@ -66,7 +66,7 @@ def timed(run: Callable[[str], object], questions: Sequence[str]) -> dict[str, f
         run(question)
         took.append((time.perf_counter() - started) * 1e3)
     ranked = np.percentile(took, [50, 99])
-    return {"p50": round(float(ranked[0]), 3), "p99": round(float(ranked[1]), 3)}
+    return {"p50": round(float(ranked[0]), 4), "p99": round(float(ranked[1]), 4)}
 
 
 def speed(texts: Sequence[str], vectors: Any, questions: Sequence[str], embeddings: Embeddings, sizes: Sequence[int]) -> dict[str, Any]:
@@ -141,7 +141,7 @@ def peers(texts: Sequence[str], vectors: Any, questions: Sequence[str], embeddin
 
 
 def _times(theirs: float, ours: float) -> float:
-    return round(theirs / ours, 3)
+    return round(theirs / ours, 4)
 
 
 def langchain_in_memory() -> dict[str, float] | None:

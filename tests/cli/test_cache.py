@@ -60,6 +60,8 @@ def test_a_wrong_hit_is_found_in_the_list_and_rejected_for_good(cli: Cli) -> Non
     assert (listed[1]["asked"], listed[1]["stored_question"]) == ("When do you open on the Sunday?", "When do you open on Sunday?")
     assert near in cli("cache", "list", "--hits", "-r", "recipe.yaml").stdout
     assert cli.json("cache", "reject", near, "-r", "recipe.yaml")["by_meaning"] is True
+    fared = cli.json("cache", "stats", "-r", "recipe.yaml")["by_meaning"]
+    assert (fared["rule"], fared["audits"], fared["found_wrong"], fared["stood_down"]) == ("before calibration", 1, 1, False)
     assert cli.json("cache", "reject", near, "-r", "recipe.yaml", code=2)["error"].startswith(f"no hit {near} is remembered")
     assert cli.json("cache", "stats", "-r", "recipe.yaml")["entries"] == 0
 

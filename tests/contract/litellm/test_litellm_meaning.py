@@ -123,6 +123,20 @@ async def test_a_hit_can_be_rejected_by_the_id_the_caller_sees(sandbox: Sandbox,
     assert len(sandbox.requests()) == 2
 
 
+async def test_an_audited_hit_is_asked_again_and_the_ledger_says_so(
+    sandbox: Sandbox, openai: dict[str, Any], make_recipe: MakeRecipe
+) -> None:
+    recipe = make_recipe(cache={**CACHE, "audit_percent": 100})
+    install(recipe)
+    for text in (FIRST, OTHER):
+        await litellm.acompletion(model="gpt-4o", messages=user(text), **openai)
+    assert len(sandbox.requests()) == 2
+    assert [row["outcome"] for row in rows(recipe)] == ["answered", "answered"]
+    told = {row["action"]: row["why"] for row in rows(recipe, "SELECT * FROM decisions WHERE technique = 'cache'")}
+    assert {"audited", "compared"} <= set(told)
+    assert told["compared"].startswith("the stored answer says")
+
+
 @pytest.mark.parametrize("host", ["litellm", "langchain"])
 def test_a_hosts_embedding_is_found_by_name(host: str, make_recipe: MakeRecipe, monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[Any] = []
