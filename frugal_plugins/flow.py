@@ -63,6 +63,15 @@ class Attempt:
     replaced_by: str | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Rehearsal:
+    """What a technique in shadow would have made of a request; `after` is None where it would have answered from a store."""
+
+    technique: str
+    before: Request
+    after: Request | None
+
+
 @dataclass(slots=True)
 class Context:
     """What is known about one request while it travels; techniques note their decisions here.
@@ -79,6 +88,7 @@ class Context:
         own_limit: the output limit a model was configured with by its owner, where the host knows one; it counts as the caller's own.
         began_ns, ended_ns, span_parent: when it began and ended and in which OpenTelemetry context, where somebody watches.
         answer_key: by which name the answer store knows the stored answer that was served, so that it can be rejected later.
+        rehearsed: what techniques in shadow would have done.
         later: calls to make once the caller has the answer, where the driver can do that; None where it cannot.
         when_over: what is left to do when those are over: the ledger's booking.
     """
@@ -97,6 +107,7 @@ class Context:
     attempts: list[Attempt] = field(default_factory=list)
     baseline_usage: Usage | None = None
     answer_key: str | None = None
+    rehearsed: list[Rehearsal] = field(default_factory=list)
     later: list[Flow] | None = None
     when_over: Callable[[], None] | None = None
     began_ns: int | None = None
@@ -237,8 +248,9 @@ def _shadowed(technique: Technique, inner: Next, ctx: Context) -> Next:
     def run(request: Request) -> Flow:
         once: list[Reply] = []
 
-        def rest(_changed: Request) -> Flow:
+        def rest(changed: Request) -> Flow:
             if not once:
+                ctx.rehearsed.append(Rehearsal(technique.name, request, changed))
                 ctx.mode = before
                 once.append((yield from inner(request)))
                 ctx.mode = "shadow"
@@ -246,9 +258,11 @@ def _shadowed(technique: Technique, inner: Next, ctx: Context) -> Next:
 
         before, ctx.mode = ctx.mode, "shadow"
         try:
-            yield from _guarded(_AnswersOnly(technique), rest, ctx)(request)
+            said = yield from _guarded(_AnswersOnly(technique), rest, ctx)(request)
         finally:
             ctx.mode = before
+        if not once and said.saved is not None:
+            ctx.rehearsed.append(Rehearsal(technique.name, request, None))
         return once[0] if once else (yield from inner(request))
 
     return run

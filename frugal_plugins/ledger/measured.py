@@ -262,7 +262,7 @@ def _acting(db: Db, period: Period) -> dict[Stratum, frozenset[str]]:
     """Which techniques changed what treated requests cost, by kind of work."""
     found = db.rows(
         "SELECT DISTINCT r.recipe, r.task, s.technique FROM savings s JOIN requests r ON r.id = s.request_id "
-        f"WHERE {_ROWS} AND r.grp = 'treated' AND s.technique <> 'other'",
+        f"WHERE {_ROWS} AND r.grp = 'treated' AND s.technique <> 'other' AND s.basis <> 'shadow'",
         **edges(period),
     )
     acting: dict[Stratum, set[str]] = {}

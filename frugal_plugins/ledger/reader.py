@@ -11,8 +11,12 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Literal, Protocol
 
-Dimension = Literal["task", "model", "asked_model", "technique", "group", "outcome", "team", "feature", "recipe", "host"]
-"""What sums may be split by. `model`: who was paid, by call. `asked_model`: who would have answered without the recipe."""
+Dimension = Literal["task", "model", "asked_model", "technique", "shadow", "group", "outcome", "team", "feature", "recipe", "host"]
+"""What sums may be split by.
+
+`model`: who was paid, by call. `asked_model`: who would have answered without the recipe. `shadow`: what techniques in shadow
+would have saved, each alone.
+"""
 
 Step = Literal["hour", "day"]
 

@@ -18,7 +18,7 @@ from frugal_plugins.ledger.sqlite import SqliteDb
 from frugal_plugins.ledger.tables import is_postgres
 
 _STEPS: Final[Mapping[Step, int]] = {"hour": 3600, "day": 86_400}
-_DIMENSIONS: Final = ("task", "model", "asked_model", "technique", "group", "outcome", "team", "feature", "recipe", "host")
+_DIMENSIONS: Final = ("task", "model", "asked_model", "technique", "shadow", "group", "outcome", "team", "feature", "recipe", "host")
 _AMOUNTS: Final = (
     "baseline_picousd",
     "actual_picousd",
@@ -240,7 +240,9 @@ class TableReader:
             reasons.setdefault(name, []).append(Reason(technique, action, why, mode == "shadow", before, after))
         saved: dict[str, dict[str, Decimal]] = {}
         for name, technique, cost in self.db.rows(
-            f"SELECT request_id, technique, picousd FROM savings WHERE request_id IN ({listed}) ORDER BY request_id, technique", **names
+            f"SELECT request_id, technique, picousd FROM savings WHERE request_id IN ({listed}) "
+            "AND basis <> 'shadow' ORDER BY request_id, technique",
+            **names,
         ):
             saved.setdefault(name, {})[technique] = usd(cost) or Decimal(0)
         return tuple(replace(one, reasons=tuple(reasons.get(one.id, ())), saved_by=saved.get(one.id, {})) for one in booked)

@@ -46,7 +46,8 @@ ON CONFLICT ({key}) DO UPDATE SET {add}
 
 _BY_TECHNIQUE: Final = """
 INSERT INTO rollups ({key}, {sums})
-SELECT 'technique', {hour} AS hour_seconds, s.technique, r.recipe, s.basis, count(*), count(*), 0, 0, 0, 0, 0, 0, 0, sum(s.picousd), 0
+SELECT CASE WHEN s.basis = 'shadow' THEN 'shadow' ELSE 'technique' END, {hour} AS hour_seconds, s.technique, r.recipe,
+       s.basis, count(*), count(*), 0, 0, 0, 0, 0, 0, 0, sum(s.picousd), 0
 FROM savings s JOIN requests r ON r.id = s.request_id WHERE {which} GROUP BY 1, 2, 3, 4, 5 ORDER BY 1, 2, 3, 4, 5
 ON CONFLICT ({key}) DO UPDATE SET {add}
 """

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import dataclass, field
+from decimal import Decimal
 from typing import Any, Final
 
 from frugal_plugins.flow import Decision
@@ -90,8 +91,15 @@ def rows_of(entry: Entry, settled: Settled, *, keep_text: bool) -> RequestRows:
         _request(entry, settled, keep_text=keep_text),
         tuple(_call(name, n, paid) for n, paid in enumerate(settled.paid)),
         tuple(_decision(name, n, decision) for n, decision in enumerate(entry.ctx.decisions)),
-        tuple((name, technique, whole(pico(saved)), settled.basis) for technique, saved in settled.saved_usd.items()),
+        (
+            *((name, technique, whole(pico(saved)), settled.basis) for technique, saved in settled.saved_usd.items()),
+            *((name, technique, whole(pico(would)), "shadow") for technique, would in _only_would(settled)),
+        ),
     )
+
+
+def _only_would(settled: Settled) -> list[tuple[str, Decimal]]:
+    return [(technique, would) for technique, would in settled.would_usd.items() if technique not in settled.saved_usd]
 
 
 def _request(entry: Entry, settled: Settled, *, keep_text: bool) -> Row:

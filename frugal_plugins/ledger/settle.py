@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from typing import Final, Literal
 
 from frugal_plugins.flow import Attempt, Context
+from frugal_plugins.ledger.shadow import would_save
 from frugal_plugins.prices import PriceBook, Rates, provider_of
 from frugal_plugins.request import Lane, Reply, Request
 from frugal_plugins.usage import Usage
@@ -57,7 +58,7 @@ class Paid:
 
 @dataclass(frozen=True, slots=True)
 class Settled:
-    """What one request came to."""
+    """What one request came to. `would_usd`: what techniques in shadow would have saved, each alone; never part of `saved_usd`."""
 
     outcome: Outcome
     paid: tuple[Paid, ...]
@@ -65,6 +66,7 @@ class Settled:
     baseline_usd: Decimal | None
     basis: Basis
     saved_usd: Mapping[str, Decimal]
+    would_usd: Mapping[str, Decimal] = field(default_factory=dict)
 
     @property
     def priced(self) -> bool:
@@ -73,7 +75,19 @@ class Settled:
 
 
 def settle(entry: Entry) -> Settled:
-    """Price a request and split its saving."""
+    """Price a request and split its saving; beside it, what techniques in shadow would have saved."""
+    settled = _settle(entry)
+    return replace(settled, would_usd=_rehearsed(entry, settled)) if entry.ctx.rehearsed else settled
+
+
+def _rehearsed(entry: Entry, settled: Settled) -> Mapping[str, Decimal]:
+    last = next((p for p in reversed(settled.paid) if p.attempt.call.purpose == "answer" and p.attempt.reply is not None), None)
+    if last is None or last.usd is None or settled.outcome == "error":
+        return {}
+    return would_save(entry.ctx, last.model, last.usage, last.usd, lambda model, usage: _price(entry, model, usage))
+
+
+def _settle(entry: Entry) -> Settled:
     paid = tuple(_pay(attempt, entry) for attempt in entry.ctx.attempts if attempt.reply is not None or attempt.error)
     actual = _total(paid)
     outcome = _outcome(entry, paid)

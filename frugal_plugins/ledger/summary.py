@@ -14,13 +14,17 @@ from frugal_plugins.ledger.reading import TableReader, open_reader
 
 @dataclass(frozen=True, slots=True)
 class TechniqueLine:
-    """One technique's part: what it saved (negative where it cost) and how often it acted."""
+    """One technique's part: what it saved (negative where it cost) and how often it acted.
+
+    `would`, `would_usd`: in shadow, how often it would have acted and what it would have saved alone; part of no other figure.
+    """
 
     technique: str
     saved_usd: Decimal
     decisions: int
     actions: Mapping[str, int]
     would: int
+    would_usd: Decimal = Decimal(0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +84,7 @@ def summary_of(reader: TableReader, period: Period) -> Summary:
         baseline_usd=total.baseline_usd,
         actual_usd=total.actual_usd,
         spent_usd=sum((spend.spent_usd for spend in models.values()), Decimal(0)),
-        techniques=_techniques(reader.split("technique", period), acted),
+        techniques=_techniques(reader.split("technique", period), reader.split("shadow", period), acted),
         by_outcome=dict(sorted(((name, one.requests) for name, one in outcomes.items()), key=lambda o: -o[1])),
         by_model={model: (spend.requests, spend.spent_usd) for model, spend in models.items()},
         by_task=_pairs(reader.split("task", period)),
@@ -97,7 +101,7 @@ def summary_of(reader: TableReader, period: Period) -> Summary:
     )
 
 
-def _techniques(saved: Mapping[str, Spend], acted: tuple[Acted, ...]) -> tuple[TechniqueLine, ...]:
+def _techniques(saved: Mapping[str, Spend], rehearsed: Mapping[str, Spend], acted: tuple[Acted, ...]) -> tuple[TechniqueLine, ...]:
     actions: dict[str, dict[str, int]] = {}
     would: dict[str, int] = {}
     for one in acted:
@@ -106,10 +110,13 @@ def _techniques(saved: Mapping[str, Spend], acted: tuple[Acted, ...]) -> tuple[T
         would[one.technique] = would.get(one.technique, 0) + (one.times if one.shadow else 0)
     dollars = {name: spend.saved_usd for name, spend in saved.items()}
     names = sorted({*dollars, *actions}, key=lambda name: -dollars.get(name, Decimal(0)))
-    return tuple(
-        TechniqueLine(name, dollars.get(name, Decimal(0)), sum(actions.get(name, {}).values()), actions.get(name, {}), would.get(name, 0))
-        for name in names
-    )
+
+    def line(name: str) -> TechniqueLine:
+        did = actions.get(name, {})
+        would_usd = rehearsed[name].saved_usd if name in rehearsed else Decimal(0)
+        return TechniqueLine(name, dollars.get(name, Decimal(0)), sum(did.values()), did, would.get(name, 0), would_usd)
+
+    return tuple(map(line, names))
 
 
 def _pairs(found: Mapping[str, Spend]) -> dict[str, tuple[int, Decimal, Decimal]]:

@@ -28,6 +28,7 @@ def summary_figures(summary: Summary) -> dict[str, Any]:
                 "decisions": line.decisions,
                 "actions": dict(line.actions),
                 "would": line.would,
+                "would_usd": number(line.would_usd),
             }
             for line in summary.techniques
         },

@@ -44,6 +44,8 @@ def _figures(evidence: Evidence) -> str:
 
 def _boxes(evidence: Evidence) -> str:
     boxes = [_basis_box(evidence)]
+    if any(line.would for line in evidence.summary.techniques):
+        boxes.append(_shadow_box(evidence))
     if evidence.measured is not None:
         boxes.append(_control_box(evidence.measured))
     if evidence.reconciliation is not None:
@@ -51,6 +53,15 @@ def _boxes(evidence: Evidence) -> str:
     if evidence.wrong_answers is not None:
         boxes.append(_wrong_box(evidence.wrong_answers, evidence.wrong_in_baseline))
     return f'<div class="boxes">{"".join(boxes)}</div>'
+
+
+def _shadow_box(evidence: Evidence) -> str:
+    lines = [
+        f"{line.technique}: would have acted {line.would:,} times and saved {money(line.would_usd)} alone."
+        for line in evidence.summary.techniques
+        if line.would
+    ]
+    return box("In shadow", [*lines, "Estimated, each alone; these are part of no other figure."], bad=False)
 
 
 def _control_box(found: Measured) -> str:

@@ -82,6 +82,12 @@ def techniques(summary: Summary) -> Table:
     return table("By technique", ("technique", "what it did", "decisions", "saved", "of baseline"), rows, words=2)
 
 
+def rehearsed(summary: Summary) -> Table:
+    """What techniques in shadow would have saved; not added to anything, not even to each other."""
+    rows = ((line.technique, f"{line.would:,}", money(line.would_usd)) for line in summary.techniques if line.would)
+    return table("In shadow: what each would have saved alone (estimated)", ("technique", "would have acted", "would have saved"), rows)
+
+
 def models(evidence: Evidence) -> Table:
     """Spend by model, before and after."""
     after = evidence.models_after
@@ -131,6 +137,8 @@ def report(evidence: Evidence, *, requests: bool = False) -> RenderableType:
     parts: list[RenderableType] = [overview(evidence), techniques(summary), models(evidence), split("By task", "task", summary.by_task)]
     if len(summary.by_day) > 1:
         parts.append(split("By day", "day", summary.by_day))
+    if any(line.would for line in summary.techniques):
+        parts.append(rehearsed(summary))
     if evidence.measured is not None and evidence.measured.treated_requests:
         parts.append(control(evidence.measured))
     if evidence.wrong_answers:
