@@ -180,6 +180,8 @@ def _pipeline(settings: RecipeSettings) -> Iterator[Finding]:
 def _ledger(settings: RecipeSettings) -> Iterator[Finding]:
     named = os.environ.get("FRUGAL_LEDGER") or settings.ledger.path
     if named == "off":
+        if settings.alerts:
+            yield Finding("error", "alerts count in the ledger, and the ledger is off; write 'ledger: {}', or remove alerts")
         yield Finding("warn", "the ledger is off, so nothing proves what was saved; write 'ledger: {}'")
         return
     if settings.ledger.keep_text:

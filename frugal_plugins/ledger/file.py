@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final, Protocol
 
-from frugal_plugins.errors import LedgerError
+from frugal_plugins.errors import FrugalError, LedgerError
 from frugal_plugins.ledger.rows import Batch, plain, rows_of
 from frugal_plugins.ledger.settle import Entry, Settled, settle
 from frugal_plugins.ledger.sqlite import SqliteBook, open_ledger
@@ -234,9 +234,9 @@ class Ledger:
             try:
                 batch.losses = [(time.time(), self._unsaid, "queue full or file not writable")] if self._unsaid else []
                 self._book.write(batch)
-            except (sqlite3.Error, LedgerError, OSError) as error:
+            except (sqlite3.Error, FrugalError, OSError) as error:
                 self._book.close()
-                hopeless = isinstance(error, LedgerError) or time.monotonic() > until or self._queue.qsize() >= self._most
+                hopeless = isinstance(error, FrugalError) or time.monotonic() > until or self._queue.qsize() >= self._most
                 if hopeless or self._closing.wait(_RETRY_SECONDS):
                     self._lose(len(entries), f"{self.place} cannot be written: {error}")
                     return

@@ -129,18 +129,19 @@ def measure(db: Db, period: Period) -> Measured:
     if not _booked_in(db, period, "control"):
         booked = _booked_in(db, period, "treated")
         return Measured(0, 0, booked, 0.0, None, words=(_no_control(booked),))
-    cells = {name: _cells(db, period, sql) for name, sql in MEASURES.items()}
+    _gather(db, period)
+    cells = {name: _cells(db, n) for n, name in enumerate(MEASURES)}
     counted = cells["usd"]
     control = sum(cell["control"].n for cell in counted.values() if "control" in cell)
     treated = sum(cell["treated"].n for cell in counted.values() if "treated" in cell)
     conversations = sum(cell["control"].conversations for cell in counted.values() if "control" in cell)
     if not control or not treated:
         return Measured(control, conversations, treated, 0.0, None, words=(_no_control(treated),))
-    found = {name: _compare(db, period, MEASURES[name], of) for name, of in cells.items()}
+    found = {name: _compare(db, n, of) for n, (name, of) in enumerate(cells.items())}
     money = found.pop("usd")
     covered = 0 if money is None else money.treated_requests
     acting = _acting(db, period)
-    alone = _alone(db, period, counted, acting)
+    alone = _alone(db, counted, acting)
     words = [] if conversations >= LEAST_CONTROL else [_too_few(conversations)]
     if 0 < covered < treated:
         words.append(f"{treated - covered:,} treated requests are of kinds of work the control group lacks; they are left out")
@@ -167,15 +168,23 @@ _ROWS: Final = (
 )
 
 
-def _cells(db: Db, period: Period, sql: str) -> _Cells:
-    found = db.rows(
-        f"SELECT recipe, task, grp, count(y), sum(y), count(DISTINCT k) FROM (SELECT r.recipe, r.task, r.grp, {_KEY} AS k, {sql} AS y "
-        f"FROM requests r WHERE {_ROWS}) seen WHERE y IS NOT NULL GROUP BY 1, 2, 3",
-        **edges(period),
-    )
+def _gather(db: Db, period: Period) -> None:
+    """Read the rows once: every measure's count and sum for each conversation and kind of work, in a table of this connection only."""
+    kind = "DOUBLE PRECISION"
+    columns = ", ".join(f"n{n} {kind}, s{n} {kind}" for n in range(len(MEASURES)))
+    sums = ", ".join(f"count(y{n}), coalesce(sum(y{n}), 0)" for n in range(len(MEASURES)))
+    values = ", ".join(f"{sql} AS y{n}" for n, sql in enumerate(MEASURES.values()))
+    rows = f"SELECT r.recipe, r.task, r.grp, {_KEY} AS k, {values} FROM requests r WHERE {_ROWS}"
+    db.scratch("DROP TABLE IF EXISTS parts")
+    db.scratch(f"CREATE TEMP TABLE parts (recipe TEXT, task TEXT, grp TEXT, k TEXT, {columns})")
+    db.scratch(f"INSERT INTO parts SELECT recipe, task, grp, k, {sums} FROM ({rows}) seen GROUP BY recipe, task, grp, k", **edges(period))
+
+
+def _cells(db: Db, n: int) -> _Cells:
+    found = db.rows(f"SELECT recipe, task, grp, sum(n{n}), sum(s{n}), count(*) FROM parts WHERE n{n} > 0 GROUP BY 1, 2, 3")
     cells: _Cells = {}
-    for recipe, task, group, n, total, conversations in found:
-        cells.setdefault((recipe, task), {})[group] = _Cell(int(n), float(total), int(conversations))
+    for recipe, task, group, count, total, conversations in found:
+        cells.setdefault((recipe, task), {})[group] = _Cell(int(count), float(total), int(conversations))
     return _pooled(cells)
 
 
@@ -190,7 +199,7 @@ def _pooled(cells: _Cells) -> _Cells:
     return kept
 
 
-def _compare(db: Db, period: Period, sql: str, cells: _Cells, only: frozenset[Stratum] | None = None) -> Difference | None:
+def _compare(db: Db, n: int, cells: _Cells, only: frozenset[Stratum] | None = None) -> Difference | None:
     both = {of: groups for of, groups in cells.items() if len(groups) == 2 and (only is None or of in only)}
     if not both:
         return None
@@ -198,20 +207,19 @@ def _compare(db: Db, period: Period, sql: str, cells: _Cells, only: frozenset[St
     means = {group: sum(groups["treated"].n * groups[group].mean for groups in both.values()) / treated for group in ("control", "treated")}
     control = sum(groups["control"].n for groups in both.values())
     conversations = sum(groups["control"].conversations for groups in both.values())
-    margin = _margin(db, period, sql, cells, both, treated) if conversations >= LEAST_CONTROL else None
+    margin = _margin(db, n, cells, both, treated) if conversations >= LEAST_CONTROL else None
     difference = means["treated"] - means["control"]
     low, high = (None, None) if margin is None else (difference - margin, difference + margin)
     return Difference(means["control"], means["treated"], low, high, control, treated)
 
 
-def _margin(db: Db, period: Period, sql: str, cells: _Cells, both: _Cells, treated: int) -> float:
+def _margin(db: Db, n: int, cells: _Cells, both: _Cells, treated: int) -> float:
     """Half the range: every conversation's part in the weighted difference, squared and summed, in the database."""
-    values: dict[str, Any] = dict(edges(period))
+    values: dict[str, Any] = {}
     mean, weight = _cases(cells, both, treated, values)
     found = db.rows(
-        f"SELECT grp, count(*), sum(z * z) FROM (SELECT grp, k, sum(w * (y - m)) AS z FROM (SELECT r.grp, {_KEY} AS k, {sql} AS y, "
-        f"{mean} AS m, {weight} AS w FROM requests r WHERE {_ROWS}) seen WHERE y IS NOT NULL AND w IS NOT NULL GROUP BY grp, k) parts "
-        "GROUP BY grp",
+        f"SELECT grp, count(*), sum(z * z) FROM (SELECT grp, k, sum(w * (s - m * n)) AS z FROM (SELECT r.grp, r.k, r.n{n} AS n, "
+        f"r.s{n} AS s, {mean} AS m, {weight} AS w FROM parts r WHERE r.n{n} > 0) seen WHERE w IS NOT NULL GROUP BY grp, k) z GROUP BY grp",
         **values,
     )
     variance, freedom = 0.0, 1
@@ -271,12 +279,12 @@ def _acting(db: Db, period: Period) -> dict[Stratum, frozenset[str]]:
     return {of: frozenset(names) for of, names in acting.items()}
 
 
-def _alone(db: Db, period: Period, cells: _Cells, acting: Mapping[Stratum, frozenset[str]]) -> dict[str, Saving]:
+def _alone(db: Db, cells: _Cells, acting: Mapping[Stratum, frozenset[str]]) -> dict[str, Saving]:
     by: dict[str, set[Stratum]] = {}
     for of, names in acting.items():
         if len(names) == 1 and of in cells:
             by.setdefault(next(iter(names)), set()).add(of)
-    found = {name: _compare(db, period, MEASURES["usd"], cells, frozenset(strata)) for name, strata in by.items()}
+    found = {name: _compare(db, 0, cells, frozenset(strata)) for name, strata in by.items()}
     return {name: _saving(money) for name, money in sorted(found.items()) if money is not None}
 
 

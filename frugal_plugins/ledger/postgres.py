@@ -36,6 +36,7 @@ class PostgresBook:
     """
 
     def __init__(self, dsn: str, held: HeldRows) -> None:
+        psycopg_or_say()
         self.dsn = dsn
         self.place = shown(dsn)
         self.held = held
@@ -139,6 +140,10 @@ class PostgresDb:
                 changed = self._connection.execute(in_psycopgs_words(statement), values).rowcount
         return changed
 
+    def scratch(self, statement: str, **values: Any) -> None:
+        """Run a statement about tables of this connection only, however long it takes."""
+        self.change([statement], **values)
+
     def compact(self) -> None:
         """Make the space of rows that are gone free for others; the server gives it back by itself."""
         with self._lock:
@@ -154,7 +159,8 @@ def shown(dsn: str) -> str:
     """A server's address without the password."""
     parts = urlsplit(dsn)
     user = f"{parts.username}@" if parts.username else ""
-    port = f":{parts.port}" if parts.port else ""
+    _, _, digits = parts.netloc.rpartition("@")[2].rpartition(":")
+    port = f":{digits}" if digits.isdigit() and not parts.netloc.endswith("]") else ""
     return f"{parts.scheme}://{user}{parts.hostname or ''}{port}{parts.path}"
 
 

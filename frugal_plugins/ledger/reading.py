@@ -74,6 +74,9 @@ class Db(Protocol):
     def change(self, statements: Iterable[str], **values: Any) -> int:
         """Run statements in one transaction; says how many rows the last one changed."""
 
+    def scratch(self, statement: str, **values: Any) -> None:
+        """Run a statement about tables of this connection only; writers of the ledger do not wait for it."""
+
     def compact(self) -> None:
         """Give free space back to the disk."""
 

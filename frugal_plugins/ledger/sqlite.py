@@ -94,6 +94,11 @@ class SqliteDb:
                 changed = self._connection.execute(statement, values).rowcount
         return changed
 
+    def scratch(self, statement: str, **values: Any) -> None:
+        """Run a statement about tables of this connection only: it takes no lock writers would wait for."""
+        with self._lock:
+            self._connection.execute(statement, values)
+
     def compact(self) -> None:
         """Give the file's free space back to the disk."""
         with self._lock:

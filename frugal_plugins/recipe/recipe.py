@@ -20,6 +20,7 @@ from frugal_plugins.learned.outcomes import Voice
 from frugal_plugins.ledger.budgets import Budgets
 from frugal_plugins.ledger.file import Ledger
 from frugal_plugins.ledger.settle import Entry, settle
+from frugal_plugins.ledger.tables import is_postgres
 from frugal_plugins.ledger.telling import tell as tell_all
 from frugal_plugins.ledger.watching import WATCHERS
 from frugal_plugins.observe import Observer
@@ -72,6 +73,8 @@ class Recipe:
         self._ledger: Ledger | None = None
         self._budgets: Budgets | None = None
         self._lock = threading.Lock()
+        if is_postgres(os.environ.get("FRUGAL_LEDGER") or settings.ledger.path):
+            _ = self.ledger  # a driver that is missing is said here, not at the first request
 
     @classmethod
     def load(cls, source: str | os.PathLike[str] | Mapping[str, Any], *, clock: Callable[[], float] = time.time) -> Recipe:

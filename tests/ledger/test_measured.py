@@ -136,3 +136,14 @@ def test_the_report_keeps_measured_and_estimated_apart(tmp_path: Path) -> None:
     assert saving["usd"] == pytest.approx(figures["saved_usd"]), "here the estimate is exact, and both figures stand on their own"
     assert saving["low_percent"] == pytest.approx(saving["high_percent"])
     assert figures["control"]["by_technique"]["route"]["requests"] == 60
+
+
+def test_writers_do_not_wait_for_a_comparison(tmp_path: Path) -> None:
+    traffic = Traffic(tmp_path / "l.sqlite")
+    for n in range(100):
+        traffic.add("control" if n % 2 else "treated", CENT)
+    traffic.measured()
+    with open_reader(traffic.path) as reader:
+        traffic.db.execute("BEGIN IMMEDIATE")  # a writer in the middle of a batch
+        assert measure(reader.db, Period()).control_requests == 50
+        traffic.db.rollback()

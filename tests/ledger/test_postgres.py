@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+import dataclasses
 import signal
 import subprocess
 import sys
@@ -15,6 +15,7 @@ import pytest
 from frugal_plugins.errors import LedgerError
 from frugal_plugins.ledger import Ledger, Period, Wanted, open_reader, summarize
 from frugal_plugins.ledger import postgres as in_postgres
+from frugal_plugins.ledger.measured import measure
 from frugal_plugins.ledger.rollups import HOUR_IN_POSTGRES, rebuild
 from frugal_plugins.report.evidence import read_evidence, reconcile
 from tests.ledger.test_rollups import booked, written
@@ -39,6 +40,7 @@ def test_it_says_the_same_as_a_file_does(database: str, tmp_path: Path) -> None:
         booked("c", model="nobody/knows", hours=30),
         booked("a"),
         booked("d", group="control", session="s"),
+        *(booked(f"e{n}", group="control" if n % 2 else "treated", session=f"s{n // 2}", declared_task=f"t{n % 3}") for n in range(90)),
     ]
     file = written(tmp_path / "l.sqlite", *entries)
     ledger = ledger_at(database, tmp_path)
@@ -59,6 +61,10 @@ def test_it_says_the_same_as_a_file_does(database: str, tmp_path: Path) -> None:
         assert there.hits_to_review(5)[0].answer_key == "k"
         assert there.request("d").good is True  # type: ignore[union-attr]
         assert there.calls("a") == here.calls("a")
+        mine, theirs = measure(there.db, Period()), measure(here.db, Period())
+        for one, other in ((mine.saving, theirs.saving), *((mine.quality[name], theirs.quality[name]) for name in theirs.quality)):
+            assert dataclasses.asdict(one) == pytest.approx(dataclasses.asdict(other), abs=1e-12)  # type: ignore[arg-type]
+        assert (mine.control_requests, mine.words) == (theirs.control_requests, theirs.words)
         kept = sums(database)
         there.db.change(rebuild(HOUR_IN_POSTGRES))
     assert sums(database) == kept
@@ -164,4 +170,5 @@ def test_a_newer_ledger_a_missing_one_and_a_password_are_spoken_of_plainly(datab
         summarize(secret)
     assert "hunter2" not in str(raised.value)
     assert Ledger(secret, held_path=tmp_path / "h").place == "postgresql://me@/nothing"
-    assert os.environ.get("PGPASSWORD") is None
+    odd = Ledger("postgresql://me:pw@[::1]:port/db", held_path=tmp_path / "h")
+    assert (odd.place.startswith("postgresql://me@"), "pw" in odd.place) == (True, False)
