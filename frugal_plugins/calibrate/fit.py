@@ -34,6 +34,9 @@ _GRID: Final = 60
 _STEP_LANDMARKS: Final = 250
 _CHEAP_SHARE: Final = 0.35
 _MOST_VOTERS: Final = 3
+_ODD_PERCENT: Final = 0.5
+_LESS: Final = 0.9
+_SAME: Final = 1e-9
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,19 +115,30 @@ def fit_ladder(
     worth = np.geomspace(200.0, 0.005, _GRID) / data.kept_usd.mean()
     may_buy = voters(data) if votes and data.answers else ()
     ladder, right, usd = climbed(data, *fit_prompt(data), worth, may_buy)
-    return only_used(replace(ladder, points=choose_points(data, right, usd, targets_percent, confidence)))
+    points = choose_points(data, right, usd, targets_percent, confidence)
+    return only_used(replace(ladder, points=points, least_alike=_least_alike(ladder.prompt, data.features)))
+
+
+def _least_alike(prompt: Smoother, features: Matrix) -> float:
+    """A little less than the least that a judged prompt is like any other judged one, but for one prompt in two hundred."""
+    import numpy as np
+
+    likeness = prompt.likeness(features)
+    nearest = np.where(likeness > 1 - _SAME, 0.0, likeness).max(axis=1)
+    return _LESS * float(np.percentile(nearest, _ODD_PERCENT))
 
 
 def tried(ladder: Ladder, data: Outcomes) -> tuple[Matrix, Matrix]:
     """Send rows up a ladder at every price of quality at once: what comes out, and what it costs (rows x prices)."""
     import numpy as np
 
-    seen = ladder.prompt(data.features)
+    likeness = ladder.prompt.likeness(data.features)
+    seen, strange = ladder.prompt.said(likeness), ladder.strange(likeness)[:, None]
     expected = expected_usd(seen, data.input_tokens, data.models)
     shape = (len(data), len(ladder.worth))
-    right, usd = np.zeros(shape), np.zeros(shape)
+    right, usd = strange * data.right[:, [-1]] + np.zeros(shape), strange * data.usd[:, [-1]] + np.zeros(shape)
     here = {step.held: np.zeros(shape, dtype=bool) for step in ladder.steps}
-    here[()][:] = True
+    here[()][:] = ~strange
     for step in ladder.steps:
         state = step_features(seen, data.answers or [()] * len(data), step.held, len(data.models))
         said = step.sees(state)

@@ -31,6 +31,7 @@ def write_ladder(ladder: Ladder, path: str | os.PathLike[str], *, report: Mappin
         "format": FORMAT,
         "embedding": ladder.embedding,
         "rows": ladder.rows,
+        "least_alike": ladder.least_alike,
         "models": [asdict(model) for model in ladder.models],
         "votes": list(ladder.votes),
         "points": [asdict(point) for point in ladder.points],
@@ -84,6 +85,7 @@ def _ladder_in(body: Mapping[str, Any]) -> Ladder:
         points=tuple(Point(**point) for point in body["points"]),
         embedding=body["embedding"],
         rows=int(body["rows"]),
+        least_alike=float(body["least_alike"]),
     )
     places = {place for step in ladder.steps for place in (*step.held, *step.onward)} | set(ladder.votes)
     whole = ladder.points and ladder.models and ladder.steps and not ladder.steps[0].held

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from frugal_plugins.learned.agreement import stated
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
 
 class Asking:
     """The state of one request. `next()` says what to do, `saw()` tells it what came back.
+
+    A prompt unlike all that were judged (another language, another kind of work, noise) goes to the best model: `strange`.
 
     Args:
         keep_percent: the quality target; the ladder's operating point for it is used.
@@ -39,10 +42,13 @@ class Asking:
         read_share: Callable[[str], float] = lambda _model: 1.0,
     ) -> None:
         self.ladder = ladder
-        self.point = ladder.point(keep_percent)
         self.allowed: Sequence[int] = [number for number, model in enumerate(ladder.models) if can(model.name)]
         self.votes = votes
-        self.seen: Matrix = ladder.prompt(prompt_features([routed_text(request)]))[0]
+        likeness = ladder.prompt.likeness(prompt_features([routed_text(request)]))
+        self.seen: Matrix = ladder.prompt.said(likeness)[0]
+        self.strange = bool(ladder.strange(likeness)[0])
+        point = ladder.point(keep_percent)
+        self.point = replace(point, constant=len(ladder.models) - 1) if self.strange else point
         tokens = input_tokens(request)
         self.input_tokens = [tokens * read_share(model.name) for model in ladder.models]
         self.draw = int(fingerprint([request.messages])[:8], 16) / 2**32

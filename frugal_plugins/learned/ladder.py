@@ -96,6 +96,8 @@ class Ladder:
     Attributes:
         prompt: predicts from prompt features the correctness of each model and the logarithm of its answer's length.
         steps: one for each set of votes in hand.
+        least_alike: a prompt that is less like each of the landmarks than this is like nothing that was judged; the last model,
+            the best there is, answers it.
     """
 
     models: tuple[Model, ...]
@@ -106,6 +108,12 @@ class Ladder:
     points: tuple[Point, ...] = ()
     embedding: str = ""
     rows: int = 0
+    least_alike: float = 0.0
+
+    def strange(self, likeness: Matrix) -> Matrix:
+        """Which rows are like nothing that was judged, by their likeness to the prompt's landmarks."""
+        found: Matrix = likeness.max(axis=1) < self.least_alike
+        return found
 
     def point(self, keep_percent: float) -> Point:
         """The point fitted for a target: the nearest that keeps at least as much, else the one that keeps most."""

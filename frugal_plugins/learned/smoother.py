@@ -57,8 +57,15 @@ class Smoother:
 
     def __call__(self, rows: Matrix) -> Matrix:
         """Predict; `rows` is (n, columns)."""
-        near = _kernel(self.blocks, _scaled(self.blocks, self.centre, self.scale, rows), self.landmarks, self._squares)
-        predicted: Matrix = self.offset + near @ self.weights
+        return self.said(self.likeness(rows))
+
+    def likeness(self, rows: Matrix) -> Matrix:
+        """How alike each row and each landmark are, from 0 to 1."""
+        return _kernel(self.blocks, _scaled(self.blocks, self.centre, self.scale, rows), self.landmarks, self._squares)
+
+    def said(self, likeness: Matrix) -> Matrix:
+        """What is predicted for rows that are so much like the landmarks."""
+        predicted: Matrix = self.offset + likeness @ self.weights
         return predicted
 
     def only(self, targets: Matrix) -> Smoother:

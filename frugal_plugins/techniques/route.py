@@ -311,6 +311,8 @@ def _words(ladder: Ladder, asking: Asking, step: Action) -> tuple[str, str]:
         return "accepted", f"{len(asking.bought)} cheap answers seen; that of {model} is {likely}"
     if not step.final:
         return "vote", f"{model} first: its answer is worth more than it costs"
+    if asking.strange:
+        return "asked", f"{model}: the request is like none that was judged, so it stays safe"
     seen = f"after {len(asking.bought)} cheap answers, " if asking.bought else ""
     return "asked", f"{seen}{model}: {likely}, at {asking.point.keep_percent:g} % of the reference's quality"
 
