@@ -41,6 +41,11 @@ from tests.tools.fit_tasks import left_out, read_prompts
 
 FEWEST = 400
 CHEAP = ("gemini-1.5-flash", "gpt-4o-mini")
+STRONG = ("gpt-4o", "o1-mini")
+NO_CHAT = "MT-Bench: its judgements are in none of the files, so that chat without labels beats length is not measured"
+QUICK_LEAVES_OUT = (
+    "more than one seed", "MMLU from RouteLLM", "pool 4x to gpt-4o and 1x to o1-mini", "pair to o1-mini", "LiteLLM itself", "5,000 rows"
+)  # fmt: skip
 
 
 def main() -> None:
@@ -60,20 +65,13 @@ def measured(folder: Path, *, quick: bool) -> dict[str, Any]:
     result: dict[str, Any] = {
         "data": str(folder),
         "quick": quick,
-        "left_out": ["more than one seed", "MMLU from RouteLLM", "pool 1x to o1-mini", "LiteLLM's routers"] if quick else [],
+        "left_out": [NO_CHAT, *(QUICK_LEAVES_OUT if quick else ())],
         "prices_usd_per_mtok": {model: list(price) for model, price in PRICES_2024.items()},
         "rows": {"recorded": len(found), "outcomes": len(verdicts)},
     }
     mixed = labelled([*found, *(r for r in verdicts if "o1-mini" in r["right"])], "gpt-4o-mini", "o1-mini", "mixed")
-    result |= prompt_only(mixed, margins, quick)
-    seeds = (0,) if quick else (0, 1)
-    result["pool"] = {
-        hidden: {kept: measure(found, POOL, kept, hidden, seeds) for kept in strong}
-        for hidden, strong in (("1x", ("gpt-4o",) if quick else ("gpt-4o", "o1-mini")), ("4x", ("gpt-4o", "o1-mini")))
-    }
-    result["pair"] = {kept: measure(found, (*CHEAP, kept), kept, "1x", seeds) for kept in ("gpt-4o", "o1-mini")}
-    for hidden, kept in (("1x", "gpt-4o"), ("4x", "gpt-4o"), ("4x", "o1-mini")):
-        margins[f"pool {hidden} {kept}"] = result["pool"][hidden][kept].pop("margin")
+    result |= prompt_only(mixed, margins)
+    result |= cascades(found, margins, quick)
     tasks = left_out(read_prompts(folder))
     result["task_accuracy_left_out"] = tasks["tier_accuracy"]
     result["tasks"] = tasks
@@ -83,19 +81,33 @@ def measured(folder: Path, *, quick: bool) -> dict[str, Any]:
     enough = [data for data in (mixed, mmlu) if len(data.texts) >= FEWEST]
     result["routellm_mmlu"] = None if quick or len(mmlu.texts) < FEWEST else routellm(mmlu, margins)
     result["cold_start"] = None if quick else {data.name: cold_margin(data) for data in enough}
-    result["through_litellm"] = None if quick else through_litellm(found, (*CHEAP, "gpt-4o"), "gpt-4o")
+    result["through_litellm"] = None if quick else through_litellm(found, POOL, "gpt-4o")
     result["margin_over_best_single"] = margins
     result |= costs(found, quick)
     return result
 
 
-def prompt_only(data: Labelled, margins: dict[str, Any], quick: bool) -> dict[str, Any]:
+def cascades(found: list[dict[str, Any]], margins: dict[str, Any], quick: bool) -> dict[str, Any]:
+    """The pool of six models and the pair, each beside always asking the strong one."""
+    seeds = (0,) if quick else (0, 1, 2)
+    wanted = [("1x", "gpt-4o"), ("4x", "o1-mini")] if quick else [(hidden, kept) for hidden in ("1x", "4x") for kept in STRONG]
+    pool: dict[str, Any] = {"1x": {}, "4x": {}}
+    for hidden, kept in wanted:
+        pool[hidden][kept] = measure(found, POOL, kept, hidden, seeds)
+        margins[f"pool {hidden} {kept}"] = pool[hidden][kept].pop("margin")
+    pair = {kept: measure(found, (*CHEAP, kept), kept, "1x", seeds) for kept in (("gpt-4o",) if quick else STRONG)}
+    for kept, figures in pair.items():
+        margins[f"pair {kept}"] = figures.pop("margin")
+    return {"pool": pool, "pair": pair}
+
+
+def prompt_only(data: Labelled, margins: dict[str, Any]) -> dict[str, Any]:
     """APGR at 200 and 500 labels beside the peers."""
     score = learned(data, features_of(data))
     margins["prompt only"] = guard_margin(data, score)
     return {
         "prompt_only": {"apgr_200": at_labels(data, score, 200), "apgr_500": at_labels(data, score, 500), "rows": len(data.texts)},
-        "peers": peers(data, quick),
+        "peers": peers(data),
     }
 
 
@@ -105,11 +117,12 @@ def routellm(data: Labelled, margins: dict[str, Any]) -> dict[str, Any]:
     score = learned(data, features)
     margins["routellm_mmlu"] = guard_margin(data, score)
     clean, rows = without(data, ARTIFACT)
+    subjects = left_out_groups(data, score)
     return {
         "apgr_1500": at_labels(data, score, 1500, range(3)),
         "apgr_1500_without_artifact": at_labels(clean, learned(clean, features[rows]), 1500, range(3)),
-        "apgr_leave_subjects_out": left_out_groups(data, score)["apgr"],
-        "leave_subjects_out": left_out_groups(data, score),
+        "apgr_leave_subjects_out": subjects["apgr"],
+        "leave_subjects_out": subjects,
     }
 
 

@@ -114,13 +114,13 @@ def cold_start(texts: Sequence[str]) -> np.ndarray:
     return shares[:, KINDS.index("reason")] + shares[:, KINDS.index("code")]
 
 
-def peers(data: Labelled, quick: bool) -> dict[str, Any]:
+def peers(data: Labelled) -> dict[str, Any]:
     """APGR of routers that need no labels and no network, on all rows; None for one that is not installed."""
     scores: dict[str, np.ndarray | None] = {
         "prompt_length": np.array([float(len(text)) for text in data.texts]),
         "random": np.random.default_rng(0).random(len(data.texts)),
         "own_cold_start": cold_start(data.texts),
-        **({"litellm_complexity_v1": None, "litellm_heuristic_v2": None} if quick else litellm_scores(data.texts)),
+        **litellm_scores(data.texts),
     }
     return {name: {"apgr_500": None if score is None else round(apgr(score, data.weak, data.strong), 4)} for name, score in scores.items()}
 

@@ -20,7 +20,7 @@ from tests.benchmarks.routing_pool import replayed, routed
 TARGET = 98.0
 
 
-def through_litellm(found: Sequence[dict[str, Any]], models: Sequence[str], kept: str, sample: int = 120) -> dict[str, Any]:
+def through_litellm(found: Sequence[dict[str, Any]], models: Sequence[str], kept: str, sample: int = 300) -> dict[str, Any]:
     """A sample of left-out rows through LiteLLM, beside the same rows through the bare technique.
 
     `differing` counts requests for which LiteLLM was made to ask other models, or in another order.
