@@ -138,7 +138,7 @@ def tried(ladder: Ladder, data: Outcomes) -> tuple[Matrix, Matrix]:
     shape = (len(data), len(ladder.worth))
     right, usd = strange * data.right[:, [-1]] + np.zeros(shape), strange * data.usd[:, [-1]] + np.zeros(shape)
     here = {step.held: np.zeros(shape, dtype=bool) for step in ladder.steps}
-    here[()][:] = ~strange
+    here[()][:] = np.logical_not(strange)
     for step in ladder.steps:
         state = step_features(seen, data.answers or [()] * len(data), step.held, len(data.models))
         said = step.sees(state)
