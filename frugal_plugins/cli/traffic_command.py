@@ -123,7 +123,7 @@ def _shown(family: Family, show_text: bool) -> list[RenderableType]:
         ("input a month", f"{money(family.usd_per_month)} -> {money(family.possible_usd_per_month)}"),
     ]
     if family.sampled:
-        rows.append(("worked out on", f"{family.sampled:,} of its calls"))
+        rows.append(("worked out on", f"its first {family.sampled:,} calls"))
     overview = table(title, ("", ""), rows, words=2)
     if not family.breaks:
         return [overview, line("Nothing in front of what stays changes.")]

@@ -44,7 +44,7 @@ class Family:
         possible_percent: the same with everything that changes at the end.
         usd_per_month, possible_usd_per_month: input dollars at the log's pace; None for an unpriced model.
         breaks: what changes in front of what stays, the dearest first.
-        sampled: how many of the calls the dollars were worked out on, where there are very many.
+        sampled: how many of the calls, the first ones, the dollars were worked out on, where there are very many.
     """
 
     name: str
@@ -167,7 +167,7 @@ def _families(log: Sequence[Logged]) -> list[list[tuple[Logged, Front]]]:
 def _linted(group: Sequence[tuple[Logged, Front]], prices: PriceBook, span_seconds: float) -> Family:
     model = group[0][0].request.model
     plan = plan_for(model, prices) or CachePlan(read=0.5)
-    kept = group[:: -(-len(group) // _MOST_SIMULATED)]
+    kept = group[:_MOST_SIMULATED]  # a run, not a sample: what is warm depends on the pauses in between
     steady = steady_lines([front for _, front in group])
     breaks = [*what_breaks(group[0][1].tools, [(logged.line, front) for logged, front in group], steady)[:_MOST_BREAKS]]
     marked = not plan.explicit or any(has_any_marks(logged.request) for logged, _ in group)
