@@ -183,7 +183,7 @@ class AnswerFile:
         rows, cosines, vectors = self._shelves.search(shelf, vector, count, newer)
         marks = ", ".join("?" * len(rows))
         query = f"SELECT row, grouped, question, until_seconds FROM entries WHERE row IN ({marks})"
-        held = {row: (group, json.loads(question), until) for row, group, question, until in db.execute(query, rows)}
+        held = {row: (group, _question(question), until) for row, group, question, until in db.execute(query, rows)}
         with shelf.lock:
             shelf.index.forget([row for row in rows if row not in held])
         return [
@@ -307,6 +307,12 @@ def _tidy_served(db: sqlite3.Connection) -> None:
         db.execute(
             "DELETE FROM served WHERE rowid IN (SELECT rowid FROM served ORDER BY at_seconds DESC LIMIT -1 OFFSET ?)", (SERVED_AT_MOST,)
         )
+
+
+def _question(kept: str) -> str:
+    """A question as it was kept, in JSON; most have nothing escaped and need no parser."""
+    text: str = kept[1:-1] if "\\" not in kept else json.loads(kept)
+    return text
 
 
 def _values(answer: StoredAnswer) -> tuple[Any, ...]:

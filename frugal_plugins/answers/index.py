@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any, Final
 
 _EXACT_UNTIL: Final = 2_000
@@ -10,6 +11,14 @@ _FLAT_UNTIL: Final = 200_000
 _ENOUGH_BITS: Final = 256
 _SHORTLIST: Final = 8
 _LEAST_SHORTLIST: Final = 256
+
+
+@lru_cache(maxsize=1)
+def _wide() -> Any:
+    """Every 16-bit float as a 32-bit one: looking them up is twice as fast as converting them."""
+    import numpy as np
+
+    return np.arange(65_536, dtype=np.uint16).view(np.float16).astype(np.float32)
 
 
 class VectorIndex:
@@ -66,7 +75,7 @@ class VectorIndex:
         places = self._shortlist(asked, count + min(len(self._gone), count))
         if self._gone:
             places = places[[int(row) not in self._gone for row in self._rows[places]]]
-        near = self._vectors[places].astype(np.float32) if len(places) else np.zeros((0, self.dimensions), np.float32)
+        near = np.take(_wide(), self._vectors[places].view(np.uint16)) if len(places) else np.zeros((0, self.dimensions), np.float32)
         cosines = near @ asked
         order = np.argsort(-cosines, kind="stable")[:count]
         return self._rows[places[order]].tolist(), np.minimum(cosines[order], 1.0).tolist(), near[order]

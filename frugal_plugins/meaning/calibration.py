@@ -70,8 +70,8 @@ class Calibration:
 
 
 def margin_for(questions: int) -> float:
-    """How many standard errors to stay below the budget: 2 up to 1,080 known answers, 0.8 from 2,270 on."""
-    return min(2.0, max(0.8, 2_500 / max(1, questions) - 0.3))
+    """How many standard errors to stay below the budget: 2 up to 1,300 known answers, 0.8 from 2,730 on."""
+    return min(2.0, max(0.8, 3_000 / max(1, questions) - 0.3))
 
 
 def fit(
