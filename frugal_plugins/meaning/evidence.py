@@ -32,7 +32,7 @@ _WEIGHT_OF_A_COMPLAINT: Final = 5.0
 _LOOKED_AT: Final = 40
 _HELD_BACK: Final = 10.0
 _BAND: Final = 20
-_SAFER_AT_MOST: Final = 0.7
+_SAFER_AT_MOST: Final = 0.85
 _GROWN_AT_MOST: Final = 3.0
 _ALWAYS_NEW: Final = 0.001
 """The share of questions that is taken to be of a new kind before anything is known."""
