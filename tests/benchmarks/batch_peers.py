@@ -23,14 +23,14 @@ from frugal_plugins.sandbox import Sandbox, VirtualClock
 from frugal_plugins.sandbox.faults import Fault
 from tests.batch.scene import START
 
-PATIENCE_SECONDS: Final = 40
+PATIENCE_SECONDS: Final = 90
 
 STEADYBATCH: Final = """
 from steadybatch import Request, Runner
 from steadybatch.providers.openai_batch import OpenAIBatch
 rows = [Request(key=str(n), messages=[{"role": "user", "content": f"Name one use of item {n}."}], max_tokens=200) for n in range(ROWS)]
 schema = {"type": "object", "properties": {"use": {"type": "string"}}, "required": ["use"], "additionalProperties": False}
-report = Runner(OpenAIBatch(), "gpt-4o-mini", response_schema=schema, checkpoint="steady.sqlite", poll_every=0.05, timeout=30).run(rows)
+report = Runner(OpenAIBatch(), "gpt-4o-mini", response_schema=schema, checkpoint="steady.sqlite", poll_every=0.05, timeout=80).run(rows)
 done([int(one.key) for one in report.results if one.outcome.value == "ok"])
 """
 
@@ -43,7 +43,7 @@ object.__setattr__(row, "base_url", os.environ["OPENAI_BASE_URL"])
 rows = [bl.BatchLine(str(n), "openai/gpt-4o-mini", [{"role": "user", "content": f"Name one use of item {n}."}], params={"max_tokens": 20})
         for n in range(ROWS)]
 got = []
-for line, result in bl.run(rows, checkpoint="lane.jsonl", poll_interval=0.05, timeout=30):
+for line, result in bl.run(rows, checkpoint="lane.jsonl", poll_interval=0.05, timeout=80):
     if bl.answer_text(result):
         got.append(int(line.custom_id))
 done(got)
@@ -120,10 +120,11 @@ def _peer(python: str, name: str, code: str, scenarios: Mapping[str, tuple[Fault
 
 def _one(python: str, code: str, faults: tuple[Fault, ...], rows: int) -> dict[str, Any]:
     clock, over = VirtualClock(START), threading.Event()
+    tick = 3000 if any(fault.kind == "batch_expires" for fault in faults) else 120  # a window of a day passes in seconds
 
     def pass_time() -> None:
         while not over.wait(0.1):
-            clock.advance(120)
+            clock.advance(tick)
 
     with tempfile.TemporaryDirectory() as folder, Sandbox(clock=clock) as sandbox:
         sandbox.faults.add(*faults)
