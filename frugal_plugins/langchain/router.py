@@ -8,68 +8,114 @@ from typing import Any, cast
 
 from langchain_core.callbacks import AsyncCallbackManagerForLLMRun, CallbackManagerForLLMRun
 from langchain_core.language_models import BaseChatModel, LanguageModelInput
-from langchain_core.language_models.base import LangSmithParams
-from langchain_core.language_models.model_profile import ModelProfile
 from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage
 from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult
 from langchain_core.runnables import Runnable, RunnableConfig, ensure_config
 from langchain_core.runnables.config import merge_configs
 from langchain_core.tools import BaseTool
-from pydantic import BaseModel, Field, model_validator
+from pydantic import BaseModel, model_validator
 
 from frugal_plugins.flow import Context, ask
 from frugal_plugins.inside import INSIDE
 from frugal_plugins.langchain.asking import Asking
 from frugal_plugins.langchain.batch_lane import BatchLane
-from frugal_plugins.langchain.calls import plain_tool, request_of, streams
+from frugal_plugins.langchain.calls import request_of, streams
+from frugal_plugins.langchain.described import Described
 from frugal_plugins.langchain.hearing import hear
-from frugal_plugins.langchain.messages import Conversation, as_dict
+from frugal_plugins.langchain.messages import Conversation
 from frugal_plugins.langchain.output import Output, routed_output
 from frugal_plugins.langchain.remembered import book, note_in
 from frugal_plugins.langchain.tiers import Tiers
 from frugal_plugins.langchain.voices import InnerVoice, PublicVoice, Voice, as_chunk
-from frugal_plugins.prices import bare_name, provider_of
 from frugal_plugins.recipe.recipe import Recipe
 from frugal_plugins.request import Request
-from frugal_plugins.tokens import count_messages, count_text
 
 
-class FrugalRouter(BatchLane):
-    """A chat model that drives a recipe: cache, route and cap, then the chosen tier's own chat model.
+class FrugalRouter(BatchLane, Described):
+    """A chat model that sends each request where the recipe says: cache, history, route, cap, then the chosen model itself.
 
-    It is used like any chat model: `prompt | llm`, `stream`, `batch`, `bind_tools`, `with_structured_output`, agents and graphs.
-    The chosen model is called through its public methods with the same config, so its callbacks, rate limiter, cache and its
-    real name in traces stay, and tokens are counted once. A stored answer also passes the callbacks, with zero usage and a
-    fresh id. Tell it about a request in the config: `metadata={"frugal": {"task": "yes_no", "tenant": "acme"}}`, or
-    `configurable={"frugal_task": ..., "frugal_session": ...}`; a `thread_id` is the session when nothing else is named.
-    Each answer says what was done in `response_metadata["frugal"]`: `id`, `recipe`, `model`, `why`, `cache` (hit, miss,
-    bypass) and, on hits, `saved_usage`. In a stream the first piece carries it.
+    The chosen model is called through its public methods with the same config, so its callbacks, rate limiter, cache and its real name
+    in traces stay, and tokens are counted once. Errors of the provider and of LangChain reach the caller as the same object.
 
-    Args:
+    Setup:
+        `pip install 'frugal-plugins[langchain]'`, the keys of your providers in the environment (`OPENAI_API_KEY`, ...), and a recipe.
+        `FRUGAL_OFF=1` makes the router a plain chat model; `mode: shadow` in the recipe decides and books, but changes nothing.
+
+    Key init args:
         recipe: the recipe.
-        models: chat models of yours by the recipe's names (`openai/gpt-4o-mini`), or what `init_chat_model` takes.
-        model_kwargs: arguments for the models that are built here.
-        model: the model requests name; empty lets the recipe choose. A named model is never replaced by a dearer one.
+        models: chat models of yours by the recipe's names (`openai/gpt-4o-mini`), or what `init_chat_model` takes (`openai:gpt-4o`).
+        model_kwargs: arguments for the models that are built here, from the environment.
+        model: the model requests name. Empty lets the recipe choose. A named model is never replaced by a dearer one.
         task: which kind of work this router's requests are, unless the caller says otherwise.
+
+    Instantiate:
+        ```python
+        from frugal_plugins import Recipe
+        from frugal_plugins.langchain import FrugalRouter
+
+        llm = FrugalRouter.from_recipe(Recipe.load("support"), model="openai/gpt-4o")
+        ```
+
+    Invoke:
+    >>> from frugal_plugins import Recipe
+    >>> from langchain_core.language_models.fake_chat_models import FakeListChatModel
+    >>> tiers = {"small": {"models": ["openai/gpt-4o-mini"]}, "large": {"models": ["openai/gpt-4o"]}}
+    >>> tasks = {"yes_no": {"tier": "small"}}
+    >>> recipe = Recipe.load({"recipe": "shop", "tiers": tiers, "tasks": tasks, "route": {}, "cache": {}, "ledger": "off"})
+    >>> models = {name: FakeListChatModel(responses=[name]) for name in ("openai/gpt-4o-mini", "openai/gpt-4o")}
+    >>> llm = FrugalRouter.from_recipe(recipe, models=models)
+    >>> llm.invoke("Is it late?", {"metadata": {"frugal": {"task": "yes_no"}}}).content
+    'openai/gpt-4o-mini'
+    >>> llm.invoke("Weigh the risks of both offers.").content
+    'openai/gpt-4o'
+
+        In the config, `metadata={"frugal": {...}}` takes `task`, `tenant`, `session`, `user`, `team`, `off` and `cache`;
+        `configurable` takes `frugal_task` and `frugal_session`. A `thread_id` is the session when nothing else is named.
+
+    Stream:
+    >>> "".join(chunk.content for chunk in llm.stream("Weigh the risks of both offers, again."))
+    'openai/gpt-4o'
+
+        The first piece carries the note. An answer that is shown piece by piece is never asked again.
+
+    Async:
+        `ainvoke`, `astream`, `abatch` and `astream_events` do the same.
+
+    Tool calling:
+        ```python
+        llm.bind_tools([get_weather]).invoke("What is the weather in Oslo?").tool_calls
+        ```
+        Tools are put into the provider's own form once a model is chosen. Answers that call tools are never cached.
+
+    Structured output:
+        ```python
+        llm.with_structured_output(Person, include_raw=False).invoke("John is 41 years old.")
+        ```
+        Every `method` the chosen model knows. An answer that ended at the token limit raises TruncatedOutput instead of being guessed.
+
+    Batch:
+        `batch` keeps the order. With `metadata={"frugal": {"lane": "batch"}}` on a list, or with `BatchExecutor`, rows go to the
+        provider's batch API at half the price.
+
+    Usage metadata:
+    >>> hit = llm.invoke("Weigh the risks of both offers.")
+    >>> hit.response_metadata["frugal"]["cache"], hit.usage_metadata["total_tokens"]
+    ('hit', 0)
+
+        A stored answer passes the callbacks with zero usage and a fresh id; what it once cost is in `frugal.saved_usage`.
+        `get_frugal_callback()` sums up tokens, dollars and savings by technique.
+
+    Response metadata:
+    >>> sorted(llm.invoke("Weigh the risks of both offers.").response_metadata["frugal"])
+    ['cache', 'id', 'model', 'recipe', 'saved_usage', 'why']
+
+        `id` names the request in the ledger. Runs in traces have `frugal_id`, `frugal_recipe`, `frugal_model` and `frugal_why` in their
+        metadata; where LangSmith traces, the note also has `cost_usd` and `saved_usd`.
 
     Raises:
         MissingExtra: no integration for a needed model is installed.
         NotReachable: a needed model cannot be built, for want of a key.
-
-    The provider's and LangChain's own errors reach the caller as the same object.
-
-    ```python
-    llm = FrugalRouter.from_recipe(Recipe.load("support"))
-    llm.invoke("Is this spam? Answer yes or no.").content
-    ```
     """
-
-    recipe: Any = Field(exclude=True, repr=False)
-    models: Mapping[str, Any] = Field(default_factory=dict, exclude=True, repr=False)
-    model_kwargs: Mapping[str, Any] = Field(default_factory=dict, exclude=True, repr=False)
-    model: str = ""
-    task: str | None = None
-    tiers: Any = Field(default=None, exclude=True, repr=False)
 
     @classmethod
     def from_recipe(
@@ -92,11 +138,6 @@ class FrugalRouter(BatchLane):
         recipe = values["recipe"] if isinstance(values["recipe"], Recipe) else Recipe.load(values["recipe"])
         tiers = Tiers(recipe, values.get("models") or {}, values.get("model_kwargs") or {})
         return {**values, "recipe": recipe, "tiers": tiers}
-
-    @property
-    def tiers_in_use(self) -> Tiers:
-        """The models this router chooses from."""
-        return cast("Tiers", self.tiers)
 
     # What LangChain calls.
 
@@ -289,44 +330,3 @@ class FrugalRouter(BatchLane):
                 book(remembered, ctx)
             request = request.with_(tags={**request.tags, **told.tags}, session=told.session)
         return Asking(recipe, tiers, voice, conversation, kwargs, request, flow, ctx, output, untouched)
-
-    def _own_limit(self, model: str) -> int | None:
-        """The output limit the owner of a model configured; the recipe's own name stands for the baseline."""
-        named = self._recipe.baseline_model(Request(model, ())) if model in self._recipe.own_names else model
-        return self.tiers_in_use.own_limit(named)
-
-    # What LangChain wants to know about a model.
-
-    @property
-    def _recipe(self) -> Recipe:
-        return cast("Recipe", self.recipe)
-
-    @property
-    def _llm_type(self) -> str:
-        return "frugal-router"
-
-    @property
-    def _identifying_params(self) -> Mapping[str, Any]:
-        tiers = {tier.name: list(tier.models) for tier in self._recipe.tiers}
-        return {"recipe": self._recipe.name, "model": self.model, "task": self.task, "tiers": tiers}
-
-    def _resolve_model_profile(self) -> ModelProfile | None:
-        return self.tiers_in_use.profile()
-
-    def _get_ls_params(self, stop: list[str] | None = None, **kwargs: Any) -> LangSmithParams:
-        named = kwargs.get("model")
-        params = super()._get_ls_params(stop=stop, **{name: value for name, value in kwargs.items() if name != "model"})
-        model = self._recipe.baseline_model(Request(named or self.model or self._recipe.name, ()))
-        params["ls_provider"] = provider_of(model) or "frugal"
-        params["ls_model_name"] = bare_name(model)
-        return params
-
-    def get_num_tokens(self, text: str) -> int:
-        """How many tokens a text is, counted locally for the baseline model."""
-        return count_text(text, self._recipe.baseline_model(Request(self.model or self._recipe.name, ())))
-
-    def get_num_tokens_from_messages(self, messages: list[BaseMessage], tools: Sequence[Any] | None = None) -> int:
-        """How many input tokens messages and tools are, counted locally for the baseline model."""
-        params = {"tools": [plain_tool(tool) for tool in tools]} if tools else {}
-        model = self._recipe.baseline_model(Request(self.model or self._recipe.name, ()))
-        return count_messages([as_dict(message) for message in messages], model, params=params)
