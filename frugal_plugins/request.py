@@ -74,6 +74,7 @@ class Reply:
         billed_as: the model's full name on the price list, where the host knows it better than the request (a proxy's alias).
         id: the provider's own id of the answer, by which an invoice names it.
         lane: the price class the provider says it billed (`standard`, `flex`, `batch`, `priority`).
+        request_id: what the ledger and `Recipe.feedback` know the request by; on what `Recipe.complete` returns.
     """
 
     message: Message
@@ -86,6 +87,7 @@ class Reply:
     billed_as: str | None = None
     id: str | None = None
     lane: Lane = "standard"
+    request_id: str | None = None
 
     def with_(self, **changes: Any) -> Reply:
         """A copy with some fields changed."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial, wraps
 from inspect import signature
@@ -201,10 +201,10 @@ def _is_inside(kwargs: Mapping[str, Any]) -> bool:
 def ask_once(recipe: Recipe, asked: Asked, adjust: Callable[[dict[str, Any]], dict[str, Any]]) -> Reply:
     """One whole answer through the recipe, as our own Reply."""
     flow, ctx = asked.start(recipe)
-    return drive(flow, ctx, Line(recipe, asked, originals()[0], ctx, adjust).send)
+    return drive(flow, ctx, Line(recipe, asked, originals()[0], ctx, adjust).send).with_(request_id=ctx.id)
 
 
-def aask_once(recipe: Recipe, asked: Asked, adjust: Callable[[dict[str, Any]], dict[str, Any]]) -> Awaitable[Reply]:
+async def aask_once(recipe: Recipe, asked: Asked, adjust: Callable[[dict[str, Any]], dict[str, Any]]) -> Reply:
     """`ask_once`, to be awaited."""
     flow, ctx = asked.start(recipe)
-    return adrive(flow, ctx, Line(recipe, asked, originals()[1], ctx, adjust).asend)
+    return (await adrive(flow, ctx, Line(recipe, asked, originals()[1], ctx, adjust).asend)).with_(request_id=ctx.id)

@@ -164,8 +164,8 @@ class Recipe:
     def feedback(self, request_id: str, good: bool | float, *, source: Voice = "user", model: str | None = None) -> Heard:
         """Say whether the answer to a request was good: True, False, or 0 to 1.
 
-        `request_id` is what `x-frugal-id`, `response._hidden_params["frugal"]["id"]` (LiteLLM) or
-        `message.response_metadata["frugal"]["id"]` (LangChain) said. The ledger keeps it for comparing quality, the store of
+        `request_id` is what `x-frugal-id` (Proxy), `reply.request_id` (`complete`), `response._hidden_params["frugal"]["id"]`
+        (LiteLLM) or `message.response_metadata["frugal"]["id"]` (LangChain) said. The ledger keeps it for comparing quality, the store of
         outcomes (`route.outcomes`) for `frugal calibrate`, and a stored answer that is called bad is not served again.
         Without `model` the verdict is on the answer the caller got.
         """
