@@ -143,6 +143,7 @@ def own_rates(model: str, price: Mapping[str, Any], source: str) -> Rates:
     )
 
 
+@lru_cache(maxsize=4096)
 def bare_name(model: str) -> str:
     """A model's name without LiteLLM's provider prefix."""
     prefix, _, rest = model.partition("/")

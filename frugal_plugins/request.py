@@ -122,7 +122,7 @@ def text_of(message: Message) -> str:
 
 def canonical(value: Any) -> str:
     """JSON with sorted keys and no spaces: equal for equal values, whatever order a dict was built in."""
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, default=_plain)
+    return _CANONICAL.encode(value)
 
 
 def fingerprint(value: Any) -> str:
@@ -141,3 +141,7 @@ def _plain(value: Any) -> Any:
     if isinstance(value, (set, frozenset)):
         return sorted(map(str, value))
     return repr(value)
+
+
+_CANONICAL: Final = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False, default=_plain)
+"""Made once: `json.dumps` would make one for every call."""

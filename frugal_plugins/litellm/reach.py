@@ -87,7 +87,7 @@ def reachable_for(kwargs: Mapping[str, Any], model: str, baseline_model: str) ->
     """
     if chosen_by_router(kwargs):
         return lambda candidate: candidate == model
-    if any(kwargs.get(name) is not None for name in CONNECTION):
+    if any(kwargs[name] is not None for name in CONNECTION & kwargs.keys()):
         named = kwargs.get("custom_llm_provider")
         home = named if isinstance(named, str) else provider_of(baseline_model)
         return lambda candidate: candidate == model or (home is not None and provider_of(candidate) == home)

@@ -11,6 +11,7 @@ import re
 from collections import deque
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from typing import Any, Final
 
 from frugal_plugins.models import _facts as model_facts
@@ -109,21 +110,26 @@ def plan_for(model: str, prices: PriceBook, *, at: dt.datetime | None = None, in
     read, write, hour = (
         float(rate / rates.input_usd) for rate in (rates.cache_read_usd, rates.cache_write_5m_usd, rates.cache_write_1h_usd)
     )
-    explicit = marks_needed(model)
-    known = model_facts().get(model) or model_facts().get(bare_name(model)) or {}
-    minimum = known.get("prompt_cache_min_tokens")
-    may_mark = takes_breakpoints(model)
+    explicit, minimum, may_mark = _ways(model)
     return CachePlan(
         read=min(1.0, read),
         write=write,
         write_1h=hour if explicit else None,
-        minimum_tokens=int(minimum) if minimum else _USUAL_MINIMUM_TOKENS,
+        minimum_tokens=minimum or _USUAL_MINIMUM_TOKENS,
         step_tokens=1 if explicit or may_mark else _STEP_TOKENS,
         ttl_seconds=_HALF_HOUR if may_mark else _FIVE_MINUTES,
         explicit=explicit,
         breakpoints=4 if explicit or may_mark else 0,
         may_mark=may_mark,
     )
+
+
+@lru_cache(maxsize=1024)
+def _ways(model: str) -> tuple[bool, int | None, bool]:
+    """Whether a model wants marks, from how many tokens it caches where that is listed, and whether it may be given breakpoints."""
+    known = model_facts().get(model) or model_facts().get(bare_name(model)) or {}
+    minimum = known.get("prompt_cache_min_tokens")
+    return marks_needed(model), int(minimum) if minimum else None, takes_breakpoints(model)
 
 
 def marks_needed(model: str) -> bool:

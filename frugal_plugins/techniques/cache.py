@@ -87,7 +87,7 @@ class Cache:
         leads = ctx.mode == "on" and self.flights.lead(place.key)
         try:
             reply = yield from rest(request)
-            self._keep(request, reply, ctx, look)
+            self._keep(request, reply, ctx, look, place)
         finally:
             if leads:
                 self.flights.land(place.key)
@@ -167,12 +167,12 @@ class Cache:
             return None
         return self._use(lambda: meaning.look(cast("NearAnswers", self.store), place.partition, question, now_seconds))
 
-    def keep(self, request: Request, reply: Reply, now_seconds: float, look: Look | None = None) -> str | None:
-        """Store an answer and learn from it; says why not, when it is not worth keeping."""
+    def keep(self, request: Request, reply: Reply, now_seconds: float, look: Look | None = None, known: Place | None = None) -> str | None:
+        """Store an answer and learn from it; says why not, when it is not worth keeping. `known` is the request's place, if it is."""
         refusal = not_worth_keeping(reply)
         if refusal is not None or "no_store" in request.tags:
             return refusal or "the caller asked not to store it"
-        place = self.place(request)
+        place = known or self.place(request)
         ttl = float(request.tags.get("ttl_seconds", self.ttl_seconds))
         return self._use(lambda: self._put(place, reply, now_seconds, now_seconds + ttl, look)) or None
 
@@ -243,8 +243,8 @@ class Cache:
         except FrugalError as error:
             _log.warning("What the cache has learned was not kept: %s", error)
 
-    def _keep(self, request: Request, reply: Reply, ctx: Context, look: Look | None) -> None:
-        refusal = self.keep(request, reply, ctx.clock(), look)
+    def _keep(self, request: Request, reply: Reply, ctx: Context, look: Look | None, place: Place) -> None:
+        refusal = self.keep(request, reply, ctx.clock(), look, place)
         why = "" if look is None else f"; {look.verdict.why}"
         ctx.note(self.name, "stored" if refusal is None else "miss", (refusal or "complete answer") + why)
 

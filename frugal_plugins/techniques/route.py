@@ -16,7 +16,7 @@ from frugal_plugins.learned.ladder import Action, Ladder
 from frugal_plugins.learned.verify import Verdict, look
 from frugal_plugins.models import misfit
 from frugal_plugins.prices import MILLION, PriceBook, bare_name, provider_of
-from frugal_plugins.request import Reply, Request, fingerprint
+from frugal_plugins.request import Message, Reply, Request, fingerprint
 from frugal_plugins.usage import Usage
 
 _MOST_SESSIONS: Final = 50_000
@@ -75,6 +75,7 @@ class Route:
     judge: str | None = None
     name: str = "route"
     _sessions: OrderedDict[str, int] = field(default_factory=OrderedDict)
+    _last_named: tuple[tuple[Message, ...], tuple[str, ...], str] = ((), (), "")
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def __call__(self, request: Request, rest: Next, ctx: Context) -> Flow:
@@ -288,8 +289,13 @@ class Route:
         """The caller's name for the conversation, else a fingerprint of how it began."""
         if request.session:
             return "|".join((*request.scope, request.session))
+        messages, scope, key = self._last_named
+        if messages and messages is request.messages and scope == request.scope:
+            return key  # asked twice for one request: to look up where it is, and to remember where it went
         first_user = next((i for i, message in enumerate(request.messages) if message.get("role") == "user"), len(request.messages))
-        return fingerprint([request.scope, request.messages[: first_user + 1]])
+        key = fingerprint([request.scope, request.messages[: first_user + 1]])
+        self._last_named = (request.messages, request.scope, key)
+        return key
 
     def _tier_of(self, model: str) -> int | None:
         bare = bare_name(model)

@@ -133,7 +133,12 @@ def results_in(message: Message) -> Iterator[str]:
 
 def head_length(messages: Sequence[Message]) -> int:
     """How many developer messages the conversation starts with."""
-    return next((place for place, message in enumerate(messages) if not is_system(message)), len(messages))
+    place = 0
+    for message in messages:
+        if message.get("role") not in ("system", "developer"):
+            return place
+        place += 1
+    return place
 
 
 def cuts(messages: Sequence[Message]) -> list[int]:
