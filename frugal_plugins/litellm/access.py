@@ -43,6 +43,11 @@ class Configured:
         found = self._named(name)
         return None if found is None else _model(found)
 
+    def info_behind(self, name: Any) -> Any:
+        """What the owner of a `model_name` wrote into its `model_info`."""
+        found = self._named(name) if isinstance(name, str) else None
+        return None if found is None else found.get("model_info")
+
     def limit_behind(self, name: str | None) -> int | None:
         """The output limit the owner of a `model_name` gave it, in tokens."""
         found = None if name is None else self._named(name)

@@ -16,6 +16,7 @@ from frugal_plugins.drivers import Run, ago_on, prepared
 from frugal_plugins.flow import Call
 from frugal_plugins.inside import INSIDE, inside
 from frugal_plugins.litellm.access import Configured, may_use
+from frugal_plugins.litellm.assigned import Assigned
 from frugal_plugins.litellm.convert import from_proxy, read_call, reply_of, why
 from frugal_plugins.litellm.delivery import deliver, through_the_cache
 from frugal_plugins.litellm.dialects import CHAT, DIALECTS, OF_ENDPOINT, Dialect
@@ -34,9 +35,10 @@ _OF_THE_FIRST_CALL: Final = ("litellm_logging_obj", "litellm_call_id", "stream",
 class FrugalCallback(CustomLogger):  # type: ignore[misc]
     """A recipe for LiteLLM's Proxy, and for `acompletion` in code that only sets `litellm.callbacks`.
 
-    In the Proxy (`/v1/chat/completions`, streamed or not) everything a recipe has is on: hits cost nothing, requests are
-    routed to a configured `model_name` the key may use, answers are capped, answers cut short are asked again through the
-    router, and each request is one row of the ledger. Other endpoints pass through untouched and are not booked. The
+    In the Proxy (`/v1/chat/completions`, `/v1/messages` and `/v1/responses`, streamed or not) a recipe is on: hits cost nothing,
+    requests are routed to a configured `model_name` the key may use, answers are capped, answers cut short are asked again
+    through the router, and each request is one row of the ledger. On the latter two routing stays with the provider whose API
+    it is. A key's or team's metadata and a deployment's `model_info` may name another recipe as `frugal_recipe`. The
     recipe's own name works as a model; a key with a list of models must have it there, so give it a `model_name` in the
     config that points at the baseline model.
 
@@ -52,18 +54,22 @@ class FrugalCallback(CustomLogger):  # type: ignore[misc]
     def __init__(self, recipe: Recipe | str | os.PathLike[str] | Mapping[str, Any] | None) -> None:
         super().__init__()
         self.recipe = recipe if isinstance(recipe, Recipe) or recipe is None else Recipe.load(recipe)
+        self.assigned = Assigned(self.recipe)
 
     # The Proxy.
 
     async def async_pre_call_hook(self, user_api_key_dict: Any, cache: Any, data: dict[str, Any], call_type: str) -> dict[str, Any] | None:
         """Start the flow of a proxy's request and apply its first call, or deliver the stored answer it found."""
-        recipe = self.recipe
         dialect = DIALECTS.get(call_type)
+        if dialect is None:
+            return None
+        configured = Configured.of(_router(), getattr(user_api_key_dict, "team_id", None))
+        recipe = self.assigned.recipe_for(user_api_key_dict, configured.info_behind(data.get("model")))
         if recipe is None or recipe.off or dialect is None or INSIDE.get() or marked(data) is not None:
             return None
         user_id = getattr(user_api_key_dict, "user_id", None)
         user = await cache.async_get_cache(key=user_id) if user_id and cache is not None else None
-        live = await _begin_in_proxy(recipe, dialect, user_api_key_dict, user, data)
+        live = await _begin_in_proxy(recipe, dialect, configured, user_api_key_dict, user, data)
         if live is None:
             return None
         UNDERWAY.add(data, live)
@@ -221,12 +227,13 @@ class FrugalCallback(CustomLogger):  # type: ignore[misc]
             return dialect.reply_of(await ask(**kwargs), asked_model=call.request.model)
 
 
-async def _begin_in_proxy(recipe: Recipe, dialect: Dialect, key: Any, user: Any, data: dict[str, Any]) -> Live | None:
+async def _begin_in_proxy(
+    recipe: Recipe, dialect: Dialect, configured: Configured, key: Any, user: Any, data: dict[str, Any]
+) -> Live | None:
     """Start the flow of a proxy's request: the model behind the configured name, and only models this key may use."""
     name = data.get("model")
     if not isinstance(name, str) or "," in name:
         return None
-    configured = Configured.of(_router(), getattr(key, "team_id", None))
     model = name if name in recipe.own_names else configured.model_behind(name) or name
     asked = read_call({**data, "model": model}, dialect.endpoint, scope=("proxy", str(getattr(key, "api_key", None) or "")))
     if asked is None:

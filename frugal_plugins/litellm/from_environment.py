@@ -18,7 +18,11 @@ def from_environment() -> FrugalCallback:
     """The callback for the recipe FRUGAL_RECIPE names. A recipe that cannot be used is said in the log, and traffic is left alone."""
     named = os.environ.get("FRUGAL_RECIPE", "")
     if not named:
-        _log.error("FRUGAL_RECIPE is not set: traffic goes through untouched. Set it to a recipe's path or name and restart the proxy.")
+        _log.error(
+            "FRUGAL_RECIPE is not set: traffic goes through untouched, but for models, teams and keys that name a frugal_recipe. "
+            "Set it to a recipe's path or name and restart the proxy."
+        )
+        offer()
         return FrugalCallback(None)
     try:
         recipe = Recipe.load(named)
@@ -26,9 +30,8 @@ def from_environment() -> FrugalCallback:
         said = "; ".join(line.strip() for line in str(error).splitlines() if line.strip())
         _log.error("FRUGAL_RECIPE cannot be used, traffic goes through untouched: %s", said)
         return FrugalCallback(None)
-    if any(step.name == "cache" for step, _ in recipe.steps) and not offer():
+    if recipe.steps and not offer():
         _log.info("litellm.cache is set by the configuration and stays; the recipe's hits are delivered beside it.")
-    _offer_page(recipe)
     return FrugalCallback(recipe)
 
 

@@ -101,35 +101,48 @@ class RunningProxy:
 
 @contextmanager
 def running(folder: Path, recipe: str, **settings: Any) -> Iterator[RunningProxy]:
-    with Sandbox(chunk_seconds=0.002) as sandbox:
-        names = {
-            "gpt-4o": "openai/gpt-4o",
-            "mini": "openai/gpt-4o-mini",
-            "haiku": "anthropic/claude-haiku-4-5",
-            "sonnet": "anthropic/claude-sonnet-4-5",
-            "support": "openai/gpt-4o",
-        }
-        listed = [{"model_name": name, "litellm_params": {"model": model, **_connection(sandbox, model)}} for name, model in names.items()]
-        config = folder / "config.yaml"
-        config.write_text(json.dumps({"model_list": listed, "litellm_settings": settings, "general_settings": {"master_key": KEY}}))
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            port = free.getsockname()[1]
-        log = folder / "proxy.log"
-        command = [str(Path(sys.executable).with_name("litellm")), "--config", str(config), "--host", "127.0.0.1", "--port", str(port)]
-        offline = {
-            "LITELLM_LOCAL_ANTHROPIC_BETA_HEADERS": "True",
-            "LITELLM_LOCAL_BLOG_POSTS": "True",
-            "LITELLM_LOCAL_POLICY_TEMPLATES": "True",
-        }
-        env = {**os.environ, **offline, "FRUGAL_RECIPE": recipe, "PYTHONPATH": str(ROOT)}
-        with log.open("w") as out, subprocess.Popen(command, env=env, stdout=out, stderr=subprocess.STDOUT, cwd=folder) as process:
-            try:
-                _wait_for(process, f"http://127.0.0.1:{port}/health/liveliness", log)
-                yield RunningProxy(sandbox, port, folder / "ledger.sqlite", log)
-            finally:
-                process.send_signal(signal.SIGTERM)
-                process.wait(20)
+    """A sandbox and a proxy in front of it."""
+    with Sandbox(chunk_seconds=0.002) as sandbox, in_front_of(sandbox, folder, recipe, **settings) as up:
+        yield up
+
+
+@contextmanager
+def in_front_of(
+    sandbox: Sandbox,
+    folder: Path,
+    recipe: str,
+    *,
+    more_models: tuple[dict[str, Any], ...] = (),
+    retries: int | None = None,
+    **settings: Any,
+) -> Iterator[RunningProxy]:
+    """A proxy in front of a sandbox that runs already."""
+    names = {
+        "gpt-4o": "openai/gpt-4o",
+        "mini": "openai/gpt-4o-mini",
+        "haiku": "anthropic/claude-haiku-4-5",
+        "sonnet": "anthropic/claude-sonnet-4-5",
+        "support": "openai/gpt-4o",
+    }
+    listed = [{"model_name": name, "litellm_params": {"model": model, **_connection(sandbox, model)}} for name, model in names.items()]
+    listed += [{**more, "litellm_params": {**more["litellm_params"], **_connection(sandbox, "openai/")}} for more in more_models]
+    router = {} if retries is None else {"router_settings": {"num_retries": retries, "allowed_fails": 10_000}}
+    config = folder / "config.yaml"
+    config.write_text(json.dumps({"model_list": listed, "litellm_settings": settings, "general_settings": {"master_key": KEY}, **router}))
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    log = folder / "proxy.log"
+    command = [str(Path(sys.executable).with_name("litellm")), "--config", str(config), "--host", "127.0.0.1", "--port", str(port)]
+    offline = {f"LITELLM_LOCAL_{name}": "True" for name in ("ANTHROPIC_BETA_HEADERS", "BLOG_POSTS", "POLICY_TEMPLATES")}
+    env = {**os.environ, **offline, "FRUGAL_RECIPE": recipe, "PYTHONPATH": str(ROOT)}
+    with log.open("w") as out, subprocess.Popen(command, env=env, stdout=out, stderr=subprocess.STDOUT, cwd=folder) as process:
+        try:
+            _wait_for(process, f"http://127.0.0.1:{port}/health/liveliness", log)
+            yield RunningProxy(sandbox, port, folder / "ledger.sqlite", log)
+        finally:
+            process.send_signal(signal.SIGTERM)
+            process.wait(20)
 
 
 def _connection(sandbox: Sandbox, model: str) -> dict[str, Any]:
