@@ -134,7 +134,7 @@ def in_front_of(
         port = free.getsockname()[1]
     log = folder / "proxy.log"
     command = [str(Path(sys.executable).with_name("litellm")), "--config", str(config), "--host", "127.0.0.1", "--port", str(port)]
-    offline = {f"LITELLM_LOCAL_{name}": "True" for name in ("ANTHROPIC_BETA_HEADERS", "BLOG_POSTS", "POLICY_TEMPLATES")}
+    offline = {f"LITELLM_LOCAL_{name}": "True" for name in ("ANTHROPIC_BETA_HEADERS", "BLOG_POSTS", "MODEL_COST_MAP", "POLICY_TEMPLATES")}
     env = {**os.environ, **offline, "FRUGAL_RECIPE": recipe, "PYTHONPATH": str(ROOT)}
     with log.open("w") as out, subprocess.Popen(command, env=env, stdout=out, stderr=subprocess.STDOUT, cwd=folder) as process:
         try:
