@@ -11,7 +11,7 @@ import pytest
 
 from frugal_plugins import Recipe
 from frugal_plugins.learned.artifact import read_ladder
-from tests.chromium import CONTRAST, PHONE, chromium, too_wide
+from tests.chromium import CONTRAST, PATIENCE_MS, PHONE, chromium, too_wide
 from tests.cli.conftest import Cli
 
 OWN = """\
@@ -150,6 +150,7 @@ def test_the_page_has_the_reports_look_and_the_figures_of_the_terminal(cli: Cli,
     assert "default-src 'none'" in page
     with chromium() as browser:
         shown = browser.new_context(viewport=PHONE, color_scheme="dark").new_page()  # type: ignore[arg-type]
+        shown.set_default_timeout(PATIENCE_MS)
         shown.goto((own / "page.html").as_uri())
         assert too_wide(shown) <= 0
         assert shown.evaluate(CONTRAST) == []

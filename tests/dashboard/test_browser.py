@@ -13,7 +13,7 @@ import uvicorn
 from playwright.sync_api import Browser, Page
 
 from frugal_plugins.dashboard import dashboard_app, judge_of
-from tests.chromium import CONTRAST, DESK, PHONE, UNNAMED, chromium, too_wide
+from tests.chromium import CONTRAST, DESK, PATIENCE_MS, PHONE, UNNAMED, chromium, too_wide
 from tests.report.conftest import Shop
 
 PAGES = ("", "rows", "rows?task=yes_no", "review", "control", "request")
@@ -44,6 +44,7 @@ def address(shop: Shop) -> Iterator[str]:
 def opened(browser: Browser, **options: object) -> tuple[Page, list[str]]:
     """A fresh page, and what went wrong in it."""
     page = browser.new_context(**options).new_page()  # type: ignore[arg-type]
+    page.set_default_timeout(PATIENCE_MS)
     wrong: list[str] = []
     page.on("console", lambda message: wrong.append(message.text) if message.type in ("error", "warning") else None)
     page.on("pageerror", lambda error: wrong.append(str(error)))

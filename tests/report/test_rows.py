@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 from frugal_plugins.cli.app import app
 from frugal_plugins.report.evidence import read_evidence
 from frugal_plugins.report.page import html_page
-from tests.chromium import CONTRAST, DESK, PHONE, chromium, too_wide
+from tests.chromium import CONTRAST, DESK, PATIENCE_MS, PHONE, chromium, too_wide
 
 
 def run(*words: str) -> tuple[int, str, str]:
@@ -52,6 +52,7 @@ def test_a_name_in_a_table_is_clicked_and_its_rows_are_shown(page: Path) -> None
     with chromium() as browser:
         for size, scheme in ((DESK, "light"), (PHONE, "dark")):
             opened = browser.new_context(viewport=size, color_scheme=scheme).new_page()  # type: ignore[arg-type]
+            opened.set_default_timeout(PATIENCE_MS)
             wrong: list[str] = []
             opened.on("console", lambda message, into=wrong: into.append(message.text) if message.type == "error" else None)
             opened.on("pageerror", lambda error, into=wrong: into.append(str(error)))
