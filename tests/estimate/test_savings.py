@@ -168,7 +168,7 @@ def test_a_few_numbers_are_enough_and_say_what_they_hide() -> None:
 def test_what_the_first_half_predicts_the_second_half_does(recipe: str, tmp_path: Path) -> None:
     found = prediction(recipe, tmp_path)
     measured = {name: one for name, one in found.items() if one["measured"] is not None}
-    assert set(measured) == {"cache", "route", "cap"}
+    assert set(measured) == {"cache", "route", "cap", "history", "shorten", "prompt_cache"}
     assert all(one["inside"] for one in measured.values()), measured
     assert measured["route"]["low"] > 25
     assert measured["route"]["high"] - measured["route"]["low"] < 35
