@@ -15,20 +15,6 @@ from tests.contract.litellm.conftest import MakeRecipe, booked_picousd, invoiced
 if TYPE_CHECKING:
     from frugal_plugins.sandbox import Sandbox
 
-FORM = {
-    "type": "json_schema",
-    "json_schema": {
-        "name": "place",
-        "strict": True,
-        "schema": {
-            "type": "object",
-            "properties": {"name": {"type": "string"}, "city": {"type": "string"}},
-            "required": ["name", "city"],
-            "additionalProperties": False,
-        },
-    },
-}
-
 
 def sent_models(sandbox: Sandbox) -> list[str]:
     return [request.body["model"] for request in sandbox.requests()]
@@ -143,21 +129,19 @@ def test_the_own_name_with_a_key_in_the_call(sandbox: Sandbox, openai: dict[str,
 async def test_an_answer_cut_too_short_is_asked_again(sandbox: Sandbox, openai: dict[str, Any], make_recipe: MakeRecipe) -> None:
     recipe = install(make_recipe())
     asked: dict[str, Any] = {
-        "messages": user("Fill the form for Ada in Oslo."),
-        "response_format": FORM,
+        "messages": user("Every name in this long list, please."),
         "metadata": {"frugal": {"task": "extraction"}},
     }
     sync = litellm.completion(model="gpt-4o", **asked, **openai)
     assert [request.body["max_tokens"] for request in sandbox.requests()] == [3, 256]
     assert sync.choices[0].finish_reason == "stop"
-    assert sync.choices[0].message.content.endswith("}")
     assert booked_picousd(recipe) == invoiced_picousd(sandbox)
     assert [row["replaced_by"] for row in rows(recipe, "SELECT replaced_by FROM calls ORDER BY request_id, n")] == ["cap", None]
     sandbox.reset()
     install(make_recipe(ledger="off"))
     answer = await litellm.acompletion(model="gpt-4o", **asked, **openai)
     assert [request.body["max_tokens"] for request in sandbox.requests()] == [3, 256]
-    assert answer.choices[0].message.content.endswith("}")
+    assert answer.choices[0].finish_reason == "stop"
 
 
 def test_two_choices_and_tools(sandbox: Sandbox, openai: dict[str, Any], make_recipe: MakeRecipe) -> None:
