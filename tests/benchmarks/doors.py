@@ -12,11 +12,13 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
+from frugal_plugins.request import Endpoint
 from tests.benchmarks import overhead
 from tests.benchmarks.common import arguments, print_result
-from tests.contract.differential import chain, sdk
+from tests.contract.differential import chain, proxy, sdk
 from tests.contract.differential.corpus import SIZE, corpus
 
 Added = Callable[[str, str, int, int], Mapping[str, float]]
@@ -31,9 +33,18 @@ class Door:
     added: Added | None = None
 
 
+def proxy_differences(endpoint: Endpoint, size: int) -> list[str]:
+    """What differs between two proxies, one of them with our callback."""
+    with tempfile.TemporaryDirectory() as folder, proxy.pair(Path(folder)) as both:
+        return both.differences(corpus(endpoint, size))
+
+
 DOORS: dict[str, Door] = {
     "sdk": Door(lambda size: sdk.sync_differences(corpus("chat", size)), overhead.sdk),
     "sdk_async": Door(lambda size: sdk.async_differences(corpus("chat", size))),
+    "proxy_chat": Door(lambda size: proxy_differences("chat", size), overhead.proxy),
+    "proxy_messages": Door(lambda size: proxy_differences("messages", size)),
+    "proxy_responses": Door(lambda size: proxy_differences("responses", size)),
     "langchain": Door(lambda size: chain.sync_differences([*corpus("chat", size), *corpus("messages", size)]), overhead.langchain),
     "langchain_async": Door(lambda size: chain.async_differences([*corpus("chat", size), *corpus("messages", size)])),
 }
