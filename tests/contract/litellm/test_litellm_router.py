@@ -24,7 +24,7 @@ def router(sandbox: Sandbox, openai: dict[str, Any], anthropic: dict[str, Any]) 
     models = {"big": "openai/gpt-4o", "small": "openai/gpt-4o-mini", "claude": "anthropic/claude-sonnet-4-5"}
     connections = {name: anthropic if model.startswith("anthropic/") else openai for name, model in models.items()}
     listed = [{"model_name": name, "litellm_params": {"model": model, **connections[name]}} for name, model in models.items()]
-    return litellm.Router(model_list=listed, fallbacks=[{"big": ["claude"]}], num_retries=1, retry_after=0, cooldown_time=0.01)
+    return litellm.Router(model_list=listed, fallbacks=[{"big": ["claude"]}], num_retries=1, retry_after=0, disable_cooldowns=True)
 
 
 def models_sent(sandbox: Sandbox) -> list[str]:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 import litellm
 import pytest
+from packaging.version import Version
 
 from frugal_plugins.litellm import install
 from frugal_plugins.sandbox import Fault
@@ -169,6 +171,12 @@ async def test_a_router_keeps_its_deployment_and_is_booked_once(sandbox: Sandbox
     assert booked_picousd(recipe) == invoiced_picousd(sandbox)
 
 
+@pytest.mark.xfail(
+    Version(version("litellm")) >= Version("1.108.7"),
+    reason="LiteLLM 1.108.7, also without us: with fallbacks= it sends its own `drops_unsupported` to the provider, which refuses it",
+    raises=litellm.APIConnectionError,
+    strict=True,
+)
 async def test_fallbacks_of_liteLLM_are_one_request(sandbox: Sandbox, openai: dict[str, Any], make_recipe: MakeRecipe) -> None:
     """Blocking calls in async code: LiteLLM then makes the attempts from a thread of its own."""
     recipe = install(make_recipe(route="off", cap="off"))
