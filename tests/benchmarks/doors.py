@@ -4,7 +4,9 @@
 
 `differences`: how many of the corpus' requests came out otherwise (response, chunks, exception, usage, bytes sent) with all
 techniques off than without us. `added_ms`: CPU milliseconds a call with the support recipe minus without, interleaved.
-A door is one line of `DOORS`.
+`lost_streams`: of `concurrent_streams` open at once through the real proxy, those that did not come whole, each with its own text.
+`rss_growth_mb_50k`: what the SDK's process grew by over `rss_requests` requests with the support recipe (50,000; 2,000 with --quick,
+and nothing is extrapolated); `rss_growth_mb_alone` is LiteLLM's own growth over as many. A door is one line of `DOORS`.
 """
 
 from __future__ import annotations
@@ -16,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from frugal_plugins.request import Endpoint
-from tests.benchmarks import overhead
+from tests.benchmarks import doors_load, overhead
 from tests.benchmarks.common import arguments, print_result
 from tests.contract.differential import chain, proxy, sdk
 from tests.contract.differential.corpus import SIZE, corpus
@@ -62,9 +64,8 @@ def main() -> None:
         "first_difference": {name: said[0][:300] for name, said in found.items() if said},
         "added_ms": {},
         "ratio": {},
-        "concurrent_streams": None,
-        "lost_streams": None,
-        "rss_growth_mb_50k": None,
+        **doors_load.streams(200),
+        **doors_load.memory(2_000 if options.quick else 50_000),
     }
     with overhead.sandbox_process() as url, tempfile.TemporaryDirectory() as folder:
         for name, door in DOORS.items():
