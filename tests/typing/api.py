@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import Any, assert_type
+
+from langchain.agents.middleware.types import AgentMiddleware
 
 from frugal_plugins import (
     Call,
@@ -23,8 +25,18 @@ from frugal_plugins import (
     response_format,
 )
 from frugal_plugins.batch import BatchJobs, BatchSettings, JobStatus, NewRow, RowResult
+from frugal_plugins.langchain import (
+    BatchExecutor,
+    FaissSemanticCache,
+    FrugalRouter,
+    SummarizingMemory,
+    frugal_middleware,
+    get_frugal_callback,
+)
 from frugal_plugins.ledger import Summary, summarize
+from frugal_plugins.litellm import FrugalCallback, install, uninstall
 from frugal_plugins.recipe.explain import Explanation
+from frugal_plugins.recipe.feedback import Heard
 
 recipe = Recipe.load("support")
 assert_type(recipe, Recipe)
@@ -68,3 +80,23 @@ class Shout:
 technique: Technique = Shout()
 decision: Decision = Decision("shout", "asked", "to show how")
 error: type[Exception] = FrugalError
+
+heard = recipe.feedback("a-request", good=False)
+assert_type(heard, Heard)
+assert_type((heard.in_ledger, heard.in_outcomes, heard.answer_rejected), tuple[bool, bool, bool])
+assert_type(reply.request_id, str | None)
+
+router = FrugalRouter.from_recipe(recipe, model="openai/gpt-4o")
+memory = SummarizingMemory.from_recipe(recipe)
+assert_type(router, FrugalRouter)
+assert_type(memory, SummarizingMemory)
+assert_type(FaissSemanticCache.from_recipe(recipe), FaissSemanticCache)
+assert_type(BatchExecutor.from_recipe(recipe), BatchExecutor)
+middleware: Sequence[AgentMiddleware[Any, Any, Any]] = frugal_middleware(recipe)
+with get_frugal_callback() as costs:
+    assert_type(costs.cost_usd, Decimal)
+    assert_type(costs.saved_usd, Decimal)
+
+callback: FrugalCallback = FrugalCallback(recipe)
+install(recipe)
+uninstall()
