@@ -62,6 +62,7 @@ def test_an_empty_section_turns_a_technique_on_with_its_defaults() -> None:
         "max_wrong_percent": 1.0,
         "audit_percent": 1.0,
         "embedding": "all-MiniLM-L6-v2",
+        "embedding_seconds": 0.25,
     }
     assert recipe.route.model_dump(exclude_none=True) == {
         "mode": "on",
