@@ -32,6 +32,7 @@ def from_environment() -> FrugalCallback:
         return FrugalCallback(None)
     if recipe.steps and not offer():
         _log.info("litellm.cache is set by the configuration and stays; the recipe's hits are delivered beside it.")
+    _offer_page(recipe)
     return FrugalCallback(recipe)
 
 
