@@ -93,7 +93,7 @@ def prediction(recipe: str, folder: Path) -> dict[str, dict[str, Any]]:
     """Estimate the first half, run the second, compare in percent of the baseline; what a recipe cannot switch on is not measured."""
     first, second = halves()
     settings = parse(read_recipe(recipe))
-    on = {name for name in IN_RECIPES if (section := getattr(settings, name)) is not None and section.mode != "off"}
+    on = {name for name in IN_RECIPES if (section := getattr(settings, name)) is not None and getattr(section, "mode", "on") != "off"}
     found = estimate_logs([write_logs(first, folder / "first.jsonl")], recipe=settings, now_seconds=NOW_SECONDS)
     measured = through(recipe, second, folder / "ledger.sqlite")
     made: dict[str, dict[str, Any]] = {}
