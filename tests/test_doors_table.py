@@ -18,7 +18,7 @@ def table(text: str) -> list[list[str]]:
     return [[cell.strip() for cell in line.strip().strip("|").split("|")] for line in after.splitlines()]
 
 
-def tests_there() -> set[str]:
+def names_of_tests() -> set[str]:
     """The name of every test of the repository."""
     return {name for path in (ROOT / "tests").rglob("test_*.py") for name in re.findall(r"def (test_\w+)", path.read_text())}
 
@@ -27,7 +27,7 @@ def test_every_cell_of_the_doors_table_names_a_test_that_is_there() -> None:
     assert MARK in README, "the README lost its table of doors"
     head, _, *rows = table(README)
     assert head[1:] == COLUMNS
-    there = tests_there()
+    there = names_of_tests()
     for row in rows:
         assert len(row) == len(head), row
         for cell in row[1:]:

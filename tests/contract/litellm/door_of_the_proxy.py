@@ -16,7 +16,7 @@ class Spend(CustomLogger):
     async def async_log_success_event(self, kwargs: dict[str, Any], response_obj: Any, start_time: Any, end_time: Any) -> None:
         logged = kwargs.get("standard_logging_object") or {}
         with Path("spent.jsonl").open("a") as lines:  # noqa: ASYNC230 - one line
-            lines.write(json.dumps([logged.get("model"), logged.get("response_cost")]) + "\n")
+            lines.write(json.dumps([kwargs.get("litellm_call_id"), logged.get("model"), logged.get("response_cost")]) + "\n")
 
 
 install(os.environ["FRUGAL_RECIPE"])

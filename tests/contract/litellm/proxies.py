@@ -40,6 +40,7 @@ class RunningProxy:
         self.client = openai.OpenAI(base_url=f"{self.url}/v1", api_key=KEY, max_retries=0)
         self.claude = anthropic.Anthropic(base_url=self.url, api_key=KEY, max_retries=0)
         self.log = log
+        self.call_ids: list[str] = []  # LiteLLM's own, of what was asked here
         self._ledger = ledger
         self._seen: set[str] = set()
 
@@ -47,6 +48,7 @@ class RunningProxy:
         """An answer (a list of chunks for a stream) and the headers that are ours."""
         raw = self.client.chat.completions.with_raw_response.create(model=model, messages=user(text), **params)  # type: ignore[arg-type]
         answer = raw.parse()
+        self.call_ids.append(raw.headers["x-litellm-call-id"])
         return (list(answer) if params.get("stream") else answer), _told(raw.headers)
 
     def message(self, text: str, model: str = "sonnet", **params: Any) -> tuple[Any, dict[str, str]]:
@@ -54,23 +56,31 @@ class RunningProxy:
         body = {"max_tokens": 200, "messages": user(text), **params}
         raw = self.claude.messages.with_raw_response.create(model=model, **body)
         answer = raw.parse()
+        self.call_ids.append(raw.headers["x-litellm-call-id"])
         return (list(answer) if params.get("stream") else answer), _told(raw.headers)
 
     def response(self, text: Any, model: str = "gpt-4o", **params: Any) -> tuple[Any, dict[str, str]]:
         """The same through /v1/responses."""
         raw = self.client.responses.with_raw_response.create(model=model, input=text, **params)
         answer = raw.parse()
+        self.call_ids.append(raw.headers["x-litellm-call-id"])
         return (list(answer) if params.get("stream") else answer), _told(raw.headers)
 
-    def spent(self) -> list[tuple[str, float]]:
-        """Model and cost of every call LiteLLM has booked."""
+    def spent(self, call_ids: list[str]) -> list[tuple[str, float]]:
+        """Model and cost of these calls, once LiteLLM has booked them all; others may be booked late and in between."""
         file = self._ledger.with_name("spent.jsonl")
-        return [tuple(json.loads(line)) for line in file.read_text().splitlines()] if file.exists() else []
+        until = time.monotonic() + 20
+        while True:
+            lines = [json.loads(line) for line in file.read_text().splitlines()] if file.exists() else []
+            found = [(model, cost) for call_id, model, cost in lines if call_id in call_ids]
+            if len(found) >= len(call_ids) or time.monotonic() > until:
+                return found
+            time.sleep(0.05)
 
     def new_rows(self, count: int) -> list[dict[str, Any]]:
         """The ledger's rows since the last look, once there are as many as were asked for."""
         found: list[dict[str, Any]] = []
-        until = time.monotonic() + 10
+        until = time.monotonic() + 30
         while time.monotonic() < until:
             found = [row for row in self._all() if row["id"] not in self._seen]
             if len(found) >= count:
