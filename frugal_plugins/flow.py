@@ -80,6 +80,7 @@ class Context:
         id: names the request in the ledger and in `x-frugal-id`.
         recipe: the recipe's name.
         group: `control` requests travel untouched so that savings can be measured.
+        held_out: the one technique a treated request travels without, so that what it adds to the others can be measured.
         clock: seconds since 1970; a virtual clock in tests and the sandbox.
         declared_task: what the caller said this is, which always wins.
         baseline_usage: what the same request is known to cost untouched, where that was measured beside it.
@@ -96,6 +97,7 @@ class Context:
     recipe: str = ""
     id: str = field(default_factory=lambda: uuid.uuid4().hex)
     group: Group = "treated"
+    held_out: str | None = None
     clock: Callable[[], float] = time.time
     declared_task: str | None = None
     host: str = "core"

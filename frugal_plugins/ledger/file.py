@@ -27,7 +27,7 @@ _log = logging.getLogger("frugal_plugins.ledger")
 
 HELD_PATH: Final = "frugal-ledger-held.sqlite"
 
-_BATCH: Final = 500
+_BATCH: Final = 1_000
 _ENOUGH_SEEN: Final = 10
 _LINGER_SECONDS: Final = 0.1
 _RETRY_SECONDS: Final = 0.25
@@ -206,8 +206,9 @@ class Ledger:
             waiting: list[threading.Event] = []
             try:
                 self._sort(self._queue.get(timeout=0.5), entries, waiting)
-                self._hurry.wait(_LINGER_SECONDS)  # a short wait makes one transaction of many requests
-                self._hurry.clear()
+                if self._queue.qsize() < _BATCH:
+                    self._hurry.wait(_LINGER_SECONDS)  # a short wait makes one transaction of many requests
+                    self._hurry.clear()
                 while len(entries) < _BATCH:
                     self._sort(self._queue.get_nowait(), entries, waiting)
             except queue.Empty:

@@ -60,8 +60,8 @@ def make_sums_again(db: Db) -> bool:
 
 def _sums(db: Db, edge: float) -> list[Any]:
     return [
-        db.rows(f"SELECT * FROM {table} WHERE hour_seconds >= :edge ORDER BY 1, 2, 3, 4, 5", edge=edge)
-        for table in ("rollups", "decision_rollups")
+        db.rows(f"SELECT * FROM {table} WHERE hour_seconds >= :edge ORDER BY 1, 2, 3, 4, 5", edge=from_edge)
+        for table, from_edge in (("rollups", edge), ("decision_rollups", edge), ("day_rollups", 0), ("day_decision_rollups", 0))
     ]
 
 

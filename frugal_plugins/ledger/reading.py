@@ -13,6 +13,7 @@ from typing import Any, Final, Protocol
 
 from frugal_plugins.errors import LedgerError
 from frugal_plugins.ledger.reader import Acted, Alert, Booked, BookedCall, Dimension, Period, Reason, Spend, Step, Wanted
+from frugal_plugins.ledger.rollups import within
 from frugal_plugins.ledger.rows import Row, usd
 from frugal_plugins.ledger.sqlite import SqliteDb
 from frugal_plugins.ledger.tables import is_postgres
@@ -32,7 +33,7 @@ _SUMS: Final = (
     "sum(requests), sum(priced), sum(hits), sum(errors), sum(input_tokens), sum(cache_read_tokens), sum(output_tokens), "
     + ", ".join(f"sum({amount} / 1000000), sum({amount} % 1000000)" for amount in _AMOUNTS)
 )
-_IN_PERIOD: Final = "hour_seconds >= :since AND hour_seconds < :until AND (CAST(:recipe AS TEXT) IS NULL OR recipe = :recipe)"
+_OF_RECIPE: Final = "(CAST(:recipe AS TEXT) IS NULL OR recipe = :recipe)"
 _AT_ONCE: Final = 500
 _END: Final = 2**50
 _ROW: Final = (
@@ -119,26 +120,21 @@ class TableReader:
 
     def total(self, period: Period) -> Spend:
         """Everything in a period."""
-        found = self.db.rows(f"SELECT {_SUMS} FROM rollups WHERE dimension = 'all' AND {_IN_PERIOD}", **edges(period))
-        return _spend(found[0])
+        return _spend(self._sums(_SUMS, "all", period)[0])
 
     def split(self, by: Dimension, period: Period) -> Mapping[str, Spend]:
         """A period by one dimension, the largest sums first."""
-        found = self.db.rows(
-            f"SELECT value, {_SUMS} FROM rollups WHERE dimension = :by AND {_IN_PERIOD} GROUP BY value", by=_known(by), **edges(period)
-        )
+        found = self._sums(f"value, {_SUMS}", _known(by), period, "GROUP BY value")
         spends = {value: _spend(sums) for value, *sums in found}
         return dict(sorted(spends.items(), key=lambda one: (-_weight(one[1]), one[0])))
 
     def series(self, by: Dimension | None, step: Step, period: Period) -> Mapping[int, Mapping[str, Spend]]:
         """By step and dimension."""
         size = _STEPS[step]
-        found = self.db.rows(
-            f"SELECT hour_seconds / {size} * {size} AS step, value, {_SUMS} FROM rollups WHERE dimension = :by AND {_IN_PERIOD} "
-            "GROUP BY 1, value ORDER BY 1, value",
-            by="all" if by is None else _known(by),
-            **edges(period),
-        )
+        found = self._sums(
+            f"hour_seconds / {size} * {size} AS step, value, {_SUMS}", "all" if by is None else _known(by), period,
+            "GROUP BY 1, value ORDER BY 1, value", by_the_hour=step == "hour",
+        )  # fmt: skip
         series: dict[int, dict[str, Spend]] = {}
         for start, value, *sums in found:
             series.setdefault(int(start), {})[value] = _spend(sums)
@@ -146,10 +142,10 @@ class TableReader:
 
     def acted(self, period: Period) -> tuple[Acted, ...]:
         """What the techniques did, how often."""
+        whole = edges(period)
+        sums = within("decision_rollups", whole["since"], whole["until"], _OF_RECIPE)
         found = self.db.rows(
-            f"SELECT technique, action, mode, sum(decisions) FROM decision_rollups WHERE {_IN_PERIOD} "
-            "GROUP BY 1, 2, 3 ORDER BY 1, 4 DESC, 2, 3",
-            **edges(period),
+            f"SELECT technique, action, mode, sum(decisions) FROM {sums} GROUP BY 1, 2, 3 ORDER BY 1, 4 DESC, 2, 3", recipe=period.recipe
         )
         return tuple(Acted(technique, action, mode == "shadow", int(times)) for technique, action, mode, times in found)
 
@@ -196,11 +192,7 @@ class TableReader:
 
     def measured(self, period: Period) -> int:
         """Requests whose baseline was counted beside them."""
-        found = self.db.rows(
-            f"SELECT coalesce(sum(requests), 0) FROM rollups WHERE dimension = 'all' AND basis = 'measured' AND {_IN_PERIOD}",
-            **edges(period),
-        )
-        return int(found[0][0])
+        return int(self._sums("coalesce(sum(CASE WHEN basis = 'measured' THEN requests ELSE 0 END), 0)", "all", period)[0][0])
 
     def span(self, period: Period) -> tuple[str | None, str | None]:
         """The first and the last moment there is something of, UTC; hours only where the rows were pruned."""
@@ -209,7 +201,7 @@ class TableReader:
         first, last = self.db.rows(
             "SELECT min(at_seconds), max(at_seconds) FROM requests WHERE at_seconds >= :since AND at_seconds < :until", **of
         )[0]
-        hour = self.db.rows(f"SELECT min(hour_seconds) FROM rollups WHERE dimension = 'all' AND {_IN_PERIOD}", **whole)[0][0]
+        hour = self._sums("min(hour_seconds)", "all", period, by_the_hour=True)[0][0]
         if hour is not None and (first is None or hour < first // 3600 * 3600):
             first = hour
         return _moment(first), _moment(hour if last is None else last)
@@ -217,6 +209,14 @@ class TableReader:
     def close(self) -> None:
         """Let go of the file or the server."""
         self.db.close()
+
+    def _sums(self, selected: str, by: str, period: Period, then: str = "", *, by_the_hour: bool = False) -> list[Row]:
+        """Something of the sums of a period by one dimension: from the sums by day as far as they reach, unless hours are wanted."""
+        whole = edges(period)
+        since, until, where = whole["since"], whole["until"], f"dimension = :by AND {_OF_RECIPE}"
+        hours = f"rollups WHERE hour_seconds >= {since} AND hour_seconds < {until} AND {where}"
+        source = hours if by_the_hour else within("rollups", since, until, where)
+        return self.db.rows(f"SELECT {selected} FROM {source} {then}", by=by, recipe=period.recipe)
 
     def _booked(self, count: int, fitting: list[str], before: tuple[float, str] | None, **values: Any) -> tuple[Booked, ...]:
         if before is not None:

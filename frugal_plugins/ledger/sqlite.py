@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import Any, Final
 
 from frugal_plugins.errors import LedgerError
-from frugal_plugins.ledger.rollups import HOUR_IN_SQLITE, add_fresh, rebuild
+from frugal_plugins.ledger.adding import sums_of
+from frugal_plugins.ledger.rollups import COLUMNS_OF_SUMS, HOUR_IN_SQLITE, add_to, make_days, rebuild
 from frugal_plugins.ledger.rows import COLUMNS, KEYS, Batch, Row
-from frugal_plugins.ledger.tables import FROM_1, INDEXES, SCHEMA, VERSION, for_sqlite, views_for_sqlite
+from frugal_plugins.ledger.tables import FROM_1, FROM_2, INDEXES, SCHEMA, VERSION, for_sqlite, views_for_sqlite
 
 _log = logging.getLogger("frugal_plugins.ledger")
 
@@ -33,20 +34,16 @@ class SqliteBook:
         """One transaction: rows that are there already change nothing, new ones are added to the hourly sums."""
         if self._connection is None:
             self._connection = open_ledger(self.path)
-            self._connection.execute("CREATE TEMP TABLE fresh (id TEXT PRIMARY KEY) WITHOUT ROWID")
         db = self._connection
         with db:
             db.execute("BEGIN IMMEDIATE")
-            db.execute("DELETE FROM fresh")
             fresh = [rows for rows in batch.requests if db.execute(_INSERTS["requests"], rows.request).rowcount == 1]
-            db.executemany("INSERT INTO fresh VALUES (?)", [(rows.request[0],) for rows in fresh])
             for table in ("calls", "decisions", "savings"):
                 db.executemany(_INSERTS[table], [row for rows in fresh for row in getattr(rows, table)])
-            if fresh:
-                for statement in add_fresh(HOUR_IN_SQLITE):
-                    db.execute(statement)
             for table in ("feedback", "losses", "alerts"):
                 db.executemany(_INSERTS[table], getattr(batch, table))
+            for table, rows in sums_of(fresh).by_table().items():
+                db.executemany(_ADDS[table], rows)
 
     def idle(self) -> None:
         """Nothing is ever held back here."""
@@ -145,16 +142,12 @@ def _bring_up_to_date(db: sqlite3.Connection, path: Path) -> None:
         version = db.execute("PRAGMA user_version").fetchone()[0]
         if version >= VERSION:
             return
-        old = version == 1
-        if old:
-            _log.info("%s is of ledger version 1 and is brought to version %d; its hourly sums are made once.", path, VERSION)
-            for statement in for_sqlite(FROM_1):
-                db.execute(statement)
-        for statement in (*for_sqlite(SCHEMA), *for_sqlite(INDEXES), *views_for_sqlite()):
+        if version:
+            _log.info("%s is of ledger version %d and is brought to version %d; what sums it lacks are made once.", path, version, VERSION)
+        lacking = [*for_sqlite(FROM_1 if version == 1 else ""), *for_sqlite(FROM_2 if version else "")]
+        sums = rebuild(HOUR_IN_SQLITE) if version == 1 else make_days() if version else []
+        for statement in (*lacking, *for_sqlite(SCHEMA), *for_sqlite(INDEXES), *views_for_sqlite(), *sums):
             db.execute(statement)
-        if old:
-            for statement in rebuild(HOUR_IN_SQLITE):
-                db.execute(statement)
         db.execute(f"PRAGMA user_version={VERSION}")
     db.execute(f"PRAGMA busy_timeout={int(_WAIT_SECONDS * 1000)}")
 
@@ -171,3 +164,4 @@ def _insert(table: str) -> str:
 
 
 _INSERTS: Final = {table: _insert(table) for table in COLUMNS}
+_ADDS: Final = {table: add_to(table, f"VALUES ({', '.join('?' * len(columns.split(', ')))})") for table, columns in COLUMNS_OF_SUMS.items()}

@@ -10,7 +10,7 @@ import re
 from decimal import Decimal
 from typing import Final
 
-VERSION: Final = 2
+VERSION: Final = 3
 PICO: Final = Decimal(10) ** 12
 
 SCHEMA: Final = """
@@ -22,7 +22,8 @@ CREATE TABLE IF NOT EXISTS requests (
   input_tokens INTEGER NOT NULL, cache_read_tokens INTEGER NOT NULL, cache_write_5m_tokens INTEGER NOT NULL,
   cache_write_1h_tokens INTEGER NOT NULL, output_tokens INTEGER NOT NULL, reasoning_tokens INTEGER NOT NULL,
   actual_picousd INTEGER, baseline_picousd INTEGER, basis TEXT NOT NULL, price_source TEXT, price_date TEXT, text TEXT,
-  feature TEXT, user_hash TEXT, answer_key TEXT, schema_valid INTEGER, retries INTEGER NOT NULL DEFAULT 0
+  feature TEXT, user_hash TEXT, answer_key TEXT, schema_valid INTEGER, retries INTEGER NOT NULL DEFAULT 0,
+  held_out TEXT
 ) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS requests_at ON requests (at_seconds);
 CREATE TABLE IF NOT EXISTS calls (
@@ -59,11 +60,23 @@ CREATE TABLE IF NOT EXISTS decision_rollups (
   hour_seconds INTEGER NOT NULL, technique TEXT NOT NULL, action TEXT NOT NULL, mode TEXT NOT NULL, recipe TEXT NOT NULL,
   decisions INTEGER NOT NULL, PRIMARY KEY (hour_seconds, technique, action, mode, recipe)
 ) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS day_rollups (
+  dimension TEXT NOT NULL, hour_seconds INTEGER NOT NULL, value TEXT NOT NULL, recipe TEXT NOT NULL, basis TEXT NOT NULL,
+  requests INTEGER NOT NULL, priced INTEGER NOT NULL, hits INTEGER NOT NULL, errors INTEGER NOT NULL,
+  input_tokens INTEGER NOT NULL, cache_read_tokens INTEGER NOT NULL, output_tokens INTEGER NOT NULL,
+  baseline_picousd INTEGER NOT NULL, actual_picousd INTEGER NOT NULL, saved_picousd INTEGER NOT NULL, spent_picousd INTEGER NOT NULL,
+  PRIMARY KEY (dimension, hour_seconds, value, recipe, basis)
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS day_decision_rollups (
+  hour_seconds INTEGER NOT NULL, technique TEXT NOT NULL, action TEXT NOT NULL, mode TEXT NOT NULL, recipe TEXT NOT NULL,
+  decisions INTEGER NOT NULL, PRIMARY KEY (hour_seconds, technique, action, mode, recipe)
+) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS kept_since (at_seconds REAL NOT NULL);
 """
 
 INDEXES: Final = """
 CREATE INDEX IF NOT EXISTS requests_control ON requests (at_seconds) WHERE grp = 'control';
+CREATE INDEX IF NOT EXISTS requests_held_out ON requests (at_seconds) WHERE held_out IS NOT NULL;
 CREATE INDEX IF NOT EXISTS requests_hit ON requests (at_seconds) WHERE outcome = 'hit';
 """
 
@@ -81,11 +94,16 @@ ALTER TABLE requests ADD COLUMN user_hash TEXT;
 ALTER TABLE requests ADD COLUMN answer_key TEXT;
 ALTER TABLE requests ADD COLUMN schema_valid INTEGER;
 ALTER TABLE requests ADD COLUMN retries INTEGER NOT NULL DEFAULT 0;
+"""
+"""What a file of version 1 lacks in tables it has already. Tables that are new come with SCHEMA."""
+
+FROM_2: Final = """
+ALTER TABLE requests ADD COLUMN held_out TEXT;
 DROP VIEW IF EXISTS requests_usd;
 DROP VIEW IF EXISTS savings_usd;
 DROP VIEW IF EXISTS calls_usd;
 """
-"""What a file of version 1 lacks in tables it has already. Tables that are new come with SCHEMA."""
+"""The same of version 2."""
 
 _SQLITE_UTC: Final = "datetime(at_seconds, 'unixepoch')"
 _POSTGRES_UTC: Final = "to_timestamp(at_seconds) AT TIME ZONE 'UTC'"

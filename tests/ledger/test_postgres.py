@@ -16,7 +16,7 @@ from frugal_plugins.errors import LedgerError
 from frugal_plugins.ledger import Ledger, Period, Wanted, open_reader, summarize
 from frugal_plugins.ledger import postgres as in_postgres
 from frugal_plugins.ledger.measured import measure
-from frugal_plugins.ledger.rollups import HOUR_IN_POSTGRES, rebuild
+from frugal_plugins.ledger.rollups import COLUMNS_OF_SUMS, HOUR_IN_POSTGRES, rebuild
 from frugal_plugins.report.evidence import read_evidence, reconcile
 from tests.ledger.test_rollups import booked, written
 
@@ -30,7 +30,7 @@ def ledger_at(database: str, tmp_path: Path, **more: int) -> Ledger:
 def sums(database: str) -> list[list[tuple[object, ...]]]:
     with psycopg.connect(database) as db:
         db.execute("SET search_path = frugal_ledger")
-        return [db.execute(f"SELECT * FROM {table} ORDER BY 1, 2, 3, 4, 5").fetchall() for table in ("rollups", "decision_rollups")]
+        return [db.execute(f"SELECT * FROM {table} ORDER BY 1, 2, 3, 4, 5").fetchall() for table in COLUMNS_OF_SUMS]
 
 
 def test_it_says_the_same_as_a_file_does(database: str, tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from frugal_plugins.flow import Attempt, Call, Context, Decision
 from frugal_plugins.ledger import Ledger, summarize
 from frugal_plugins.ledger.reader import LedgerReader, Period, Wanted
 from frugal_plugins.ledger.reading import open_reader
-from frugal_plugins.ledger.rollups import HOUR_IN_SQLITE, rebuild
+from frugal_plugins.ledger.rollups import COLUMNS_OF_SUMS, HOUR_IN_SQLITE, rebuild
 from frugal_plugins.ledger.settle import Entry
 from frugal_plugins.ledger.sqlite import open_ledger
 from frugal_plugins.prices import PriceBook
@@ -52,7 +52,7 @@ def written(path: Path, *entries: Entry) -> Path:
 
 def sums(path: Path) -> list[list[Any]]:
     db = sqlite3.connect(path)
-    return [db.execute(f"SELECT * FROM {table} ORDER BY 1, 2, 3, 4, 5").fetchall() for table in ("rollups", "decision_rollups")]
+    return [db.execute(f"SELECT * FROM {table} ORDER BY 1, 2, 3, 4, 5").fetchall() for table in COLUMNS_OF_SUMS]
 
 
 entries = st.builds(
