@@ -104,13 +104,12 @@ def add_to(table: str, values: str) -> str:
 def within(table: str, since_seconds: int, until_seconds: int, where: str = "1 = 1") -> str:
     """The sums of whole hours as a table to select from: whole days from the sums by day, what is left at both ends by the hour."""
     first, last = -(-since_seconds // 86_400) * 86_400, until_seconds // 86_400 * 86_400
-    if first >= last:
-        parts = [(table, since_seconds, until_seconds)]
-    else:
-        parts = [(f"day_{table}", first, last), (table, since_seconds, first), (table, last, until_seconds)]
+    parts = [(table, since_seconds, until_seconds)]
+    if first < last:
+        ends = [(table, since_seconds, first), (table, last, until_seconds)]
+        parts = [(f"day_{table}", first, last), *(one for one in ends if one[1] < one[2])]
     selected = [
         f"SELECT {COLUMNS_OF_SUMS[table]} FROM {of} WHERE hour_seconds >= {start} AND hour_seconds < {end} AND {where}"
         for of, start, end in parts
-        if start < end
     ]
     return f"({' UNION ALL '.join(selected)}) sums"

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import json
+import re
 import signal
 import subprocess
 import sys
@@ -18,7 +20,7 @@ from frugal_plugins.ledger import postgres as in_postgres
 from frugal_plugins.ledger.measured import measure
 from frugal_plugins.ledger.rollups import COLUMNS_OF_SUMS, HOUR_IN_POSTGRES, rebuild
 from frugal_plugins.report.evidence import read_evidence, reconcile
-from tests.ledger.test_rollups import booked, written
+from tests.ledger.test_rollups import V2_ROWS, booked, written
 
 ROOT = Path(__file__).parents[2]
 
@@ -172,3 +174,48 @@ def test_a_newer_ledger_a_missing_one_and_a_password_are_spoken_of_plainly(datab
     assert Ledger(secret, held_path=tmp_path / "h").place == "postgresql://me@/nothing"
     odd = Ledger("postgresql://me:pw@[::1]:port/db", held_path=tmp_path / "h")
     assert (odd.place.startswith("postgresql://me@"), "pw" in odd.place) == (True, False)
+
+
+def test_a_database_of_version_2_is_brought_up_to_date_once_and_keeps_its_sums(database: str, tmp_path: Path) -> None:
+    script = (Path(__file__).parent / "version_2.sql").read_text()
+    for word, other in (
+        (r"\bINTEGER\b", "BIGINT"), (r"\bREAL\b", "DOUBLE PRECISION"), (" WITHOUT ROWID", ""),
+        (r"datetime\(at_seconds, 'unixepoch'\)", "to_timestamp(at_seconds)"),
+    ):  # fmt: skip
+        script = re.sub(word, other, script)
+    with psycopg.connect(database, autocommit=True) as db:
+        db.execute("CREATE SCHEMA frugal_ledger")
+        db.execute("SET search_path = frugal_ledger")
+        for statement in (*script.split(";\n"), "CREATE TABLE version (version BIGINT)", "INSERT INTO version VALUES (2)", *V2_ROWS):
+            db.execute(statement)
+    code = f"""
+import sys
+from frugal_plugins.ledger import Ledger
+from tests.ledger.test_rollups import booked
+ledger = Ledger({database!r}, held_path={str(tmp_path / "held.sqlite")!r})
+ledger.record(booked(f"new-{{sys.argv[1]}}"))
+ledger.close()
+sys.exit(ledger.lost)
+"""
+    programs = [subprocess.Popen([sys.executable, "-c", code, str(n)], cwd=ROOT) for n in range(3)]
+    assert [program.wait(120) for program in programs] == [0, 0, 0]
+    summary = summarize(database)
+    assert (summary.requests, sum(count for count, _, _ in summary.by_day.values())) == (9, 9)
+    with open_reader(database) as reader:
+        assert reader.request("r1") is not None
+        assert sum(one.times for one in reader.acted(Period())) == 9
+
+
+def test_text_arrives_as_it_was_whatever_is_in_it(database: str, tmp_path: Path) -> None:
+    nasty = ['say "hi"', "back\\slash\\", "{a,b}", "NULL", "", "tab\tand\nline", "ü 漢 🎉", "\\x41", "'; DROP TABLE requests; --"]
+    ledger = Ledger(database, held_path=tmp_path / "held.sqlite", keep_text=True)
+    for n, words in enumerate(nasty):
+        entry = booked(f"n{n}", team=words)
+        asked = entry.request.with_(messages=({"role": "user", "content": words},))
+        ledger.record(dataclasses.replace(entry, request=asked))
+    ledger.close()
+    assert ledger.lost == 0
+    with open_reader(database) as reader:
+        found = [reader.request(f"n{n}") for n in range(len(nasty))]
+    assert [json.loads(one.text)["asked"][0]["content"] for one in found] == nasty  # type: ignore[union-attr, arg-type]
+    assert [one.team for one in found] == [words.replace("\t", " ").replace("\n", " ") or None for words in nasty]  # type: ignore[union-attr]

@@ -180,3 +180,61 @@ def test_absurd_counts_are_booked_and_stop_nothing(tmp_path: Path) -> None:
         tmp_path / "l.sqlite", booked("one", usage=Usage(10**30, output_tokens=10**40)), booked("two"), booked("three", usage=Usage(10**30))
     )
     assert summarize(path).requests == 3
+
+
+V2_ROWS = (
+    (
+        "INSERT INTO requests (id, at_seconds, recipe, host, endpoint, grp, mode, task, task_source, request_hash, stream, model_asked, "
+        "model_baseline, outcome, input_tokens, cache_read_tokens, cache_write_5m_tokens, cache_write_1h_tokens, output_tokens, "
+        "reasoning_tokens, actual_picousd, baseline_picousd, basis) VALUES ('r1', 1795348800, 'test', 'core', 'chat', 'treated', 'on', "
+        "'yes_no', 'declared', 'hash', 0, 'gpt-4o', 'gpt-4o', 'answered', 1000, 0, 0, 0, 100, 0, 210000000, 3500000000, 'estimated')"
+    ),
+    (
+        "INSERT INTO rollups VALUES ('all', 1795345200, '', 'test', 'estimated', 5, 5, 0, 0, 5000, 0, 500, 17500000000, 1050000000, "
+        "16450000000, 1050000000)"
+    ),
+    (
+        "INSERT INTO rollups VALUES ('all', 1795348800, '', 'test', 'estimated', 1, 1, 0, 0, 1000, 0, 100, 3500000000, 210000000, "
+        "3290000000, 210000000)"
+    ),
+    "INSERT INTO decision_rollups VALUES (1795348800, 'route', 'simple', 'on', 'test', 6)",
+)
+"""A request of version 2 with the sums of its hour, and the sums of an hour whose rows were pruned."""
+
+
+def test_a_ledger_of_version_2_keeps_its_sums_and_gets_those_by_day(tmp_path: Path) -> None:
+    path = tmp_path / "old.sqlite"
+    db = sqlite3.connect(path)
+    db.executescript((Path(__file__).parent / "version_2.sql").read_text() + "PRAGMA user_version = 2;")
+    for statement in V2_ROWS:
+        db.execute(statement)
+    db.commit()
+    db.close()
+    with open_reader(path) as reader:
+        assert (reader.total(Period()).requests, reader.total(Period()).saved_usd) == (6, Decimal("0.01974"))
+        assert [one[""].requests for one in reader.series(None, "day", Period()).values()] == [6]
+        assert reader.acted(Period())[0].times == 6
+    written(path, booked("r2"))
+    assert summarize(path).requests == 7
+    assert sqlite3.connect(path).execute("SELECT count(*) FROM requests_usd").fetchone() == (2,)
+
+
+@settings(max_examples=10, deadline=None)
+@given(
+    hours=st.lists(st.integers(-60, 60), min_size=1, max_size=12),
+    since=st.none() | st.integers(-70, 70),
+    until=st.none() | st.integers(-70, 70),
+)
+def test_a_period_adds_up_to_the_same_from_days_and_hours(
+    tmp_path_factory: pytest.TempPathFactory, hours: list[int], since: int | None, until: int | None
+) -> None:
+    path = written(tmp_path_factory.mktemp("ledger") / "l.sqlite", *(booked(hours=h, team=f"t{h % 2}") for h in hours))
+    meant = [h for h in hours if (since is None or h >= since) and (until is None or h < until)]
+    start = NOON.timestamp()
+    period = Period(None if since is None else start + since * HOUR, None if until is None else start + until * HOUR)
+    with open_reader(path) as reader:
+        assert reader.total(period).requests == len(meant)
+        assert sum(spend.requests for spend in reader.split("team", period).values()) == len(meant)
+        assert sum(one[""].requests for one in reader.series(None, "day", period).values()) == len(meant)
+        assert sum(one[""].requests for one in reader.series(None, "hour", period).values()) == len(meant)
+        assert sum(one.times for one in reader.acted(period)) == len(meant)

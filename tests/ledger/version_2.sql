@@ -1,0 +1,54 @@
+-- The tables as version 2 of the ledger made them, in SQLite's words.
+CREATE TABLE IF NOT EXISTS requests (
+  id TEXT PRIMARY KEY, at_seconds REAL NOT NULL, recipe TEXT NOT NULL, host TEXT NOT NULL, endpoint TEXT NOT NULL,
+  grp TEXT NOT NULL, mode TEXT NOT NULL, task TEXT NOT NULL, task_source TEXT NOT NULL,
+  tenant_hash TEXT, session_hash TEXT, team TEXT, request_hash TEXT NOT NULL, stream INTEGER NOT NULL,
+  model_asked TEXT NOT NULL, model_baseline TEXT NOT NULL, model_answered TEXT, outcome TEXT NOT NULL, finish_reason TEXT, error TEXT,
+  input_tokens INTEGER NOT NULL, cache_read_tokens INTEGER NOT NULL, cache_write_5m_tokens INTEGER NOT NULL,
+  cache_write_1h_tokens INTEGER NOT NULL, output_tokens INTEGER NOT NULL, reasoning_tokens INTEGER NOT NULL,
+  actual_picousd INTEGER, baseline_picousd INTEGER, basis TEXT NOT NULL, price_source TEXT, price_date TEXT, text TEXT,
+  feature TEXT, user_hash TEXT, answer_key TEXT, schema_valid INTEGER, retries INTEGER NOT NULL DEFAULT 0
+) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS requests_at ON requests (at_seconds);
+CREATE TABLE IF NOT EXISTS calls (
+  request_id TEXT NOT NULL, n INTEGER NOT NULL, purpose TEXT NOT NULL, technique TEXT, replaced_by TEXT,
+  model TEXT NOT NULL, lane TEXT NOT NULL,
+  provider_id TEXT, error TEXT, finish_reason TEXT,
+  input_tokens INTEGER NOT NULL, cache_read_tokens INTEGER NOT NULL, cache_write_5m_tokens INTEGER NOT NULL,
+  cache_write_1h_tokens INTEGER NOT NULL, output_tokens INTEGER NOT NULL, reasoning_tokens INTEGER NOT NULL, picousd INTEGER,
+  PRIMARY KEY (request_id, n)
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS decisions (
+  request_id TEXT NOT NULL, n INTEGER NOT NULL, technique TEXT NOT NULL, action TEXT NOT NULL, why TEXT NOT NULL, mode TEXT NOT NULL,
+  tokens_before INTEGER, tokens_after INTEGER, PRIMARY KEY (request_id, n)
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS savings (
+  request_id TEXT NOT NULL, technique TEXT NOT NULL, picousd INTEGER NOT NULL, basis TEXT NOT NULL, PRIMARY KEY (request_id, technique)
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS losses (at_seconds REAL NOT NULL, rows INTEGER NOT NULL, why TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS feedback (
+  request_id TEXT NOT NULL, source TEXT NOT NULL, good INTEGER NOT NULL, at_seconds REAL NOT NULL, PRIMARY KEY (request_id, source)
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS alerts (
+  name TEXT NOT NULL, period_seconds INTEGER NOT NULL, what TEXT NOT NULL, at_seconds REAL NOT NULL, picousd INTEGER NOT NULL,
+  limit_picousd INTEGER NOT NULL, PRIMARY KEY (name, what, period_seconds)
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS rollups (
+  dimension TEXT NOT NULL, hour_seconds INTEGER NOT NULL, value TEXT NOT NULL, recipe TEXT NOT NULL, basis TEXT NOT NULL,
+  requests INTEGER NOT NULL, priced INTEGER NOT NULL, hits INTEGER NOT NULL, errors INTEGER NOT NULL,
+  input_tokens INTEGER NOT NULL, cache_read_tokens INTEGER NOT NULL, output_tokens INTEGER NOT NULL,
+  baseline_picousd INTEGER NOT NULL, actual_picousd INTEGER NOT NULL, saved_picousd INTEGER NOT NULL, spent_picousd INTEGER NOT NULL,
+  PRIMARY KEY (dimension, hour_seconds, value, recipe, basis)
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS decision_rollups (
+  hour_seconds INTEGER NOT NULL, technique TEXT NOT NULL, action TEXT NOT NULL, mode TEXT NOT NULL, recipe TEXT NOT NULL,
+  decisions INTEGER NOT NULL, PRIMARY KEY (hour_seconds, technique, action, mode, recipe)
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS kept_since (at_seconds REAL NOT NULL);
+CREATE INDEX IF NOT EXISTS requests_control ON requests (at_seconds) WHERE grp = 'control';
+CREATE INDEX IF NOT EXISTS requests_hit ON requests (at_seconds) WHERE outcome = 'hit';
+CREATE VIEW requests_usd AS
+  SELECT *, actual_picousd / 1e12 AS actual_usd, baseline_picousd / 1e12 AS baseline_usd,
+         (baseline_picousd - actual_picousd) / 1e12 AS saved_usd, datetime(at_seconds, 'unixepoch') AS at_utc FROM requests;
+CREATE VIEW savings_usd AS SELECT *, picousd / 1e12 AS saved_usd FROM savings;
+CREATE VIEW calls_usd AS SELECT *, picousd / 1e12 AS usd FROM calls;
