@@ -69,7 +69,7 @@ TABLES = (
 
 
 def make_ledger(path: Path, requests: int) -> None:
-    """A ledger of that many requests up to now, and its hourly sums."""
+    """A ledger of that many requests up to now, and its sums by hour and by day."""
     first, step = time.time() - DAYS * 86_400, DAYS * 86_400 / requests
     with contextlib.closing(open_ledger(path)) as db:
         for setting in ("journal_mode=OFF", "synchronous=OFF", "cache_size=-400000"):
