@@ -24,7 +24,7 @@ COLUMNS: Final = {
         "model_asked, model_baseline, model_answered, outcome, finish_reason, error, input_tokens, cache_read_tokens, "
         "cache_write_5m_tokens, cache_write_1h_tokens, output_tokens, reasoning_tokens, actual_picousd, "
         "baseline_picousd, basis, price_source, price_date, text, "
-        "feature, user_hash, answer_key, schema_valid, retries, held_out"
+        "feature, user_hash, answer_key, schema_valid, retries, held_out, judge_picousd"
     ),
     "calls": (
         "request_id, n, purpose, technique, replaced_by, model, lane, provider_id, error, finish_reason, input_tokens, cache_read_tokens, "
@@ -118,7 +118,7 @@ def _request(entry: Entry, settled: Settled, *, keep_text: bool) -> Row:
         whole(pico(settled.actual_usd)), whole(pico(settled.baseline_usd)), settled.basis,
         plain(rates.source) if rates else None, rates.as_of.isoformat() if rates else None, _text(entry) if keep_text else None,
         _tag(tags.get("feature")), _hashed(tags.get("user")), ctx.answer_key, answer_fits(request, reply), max(0, answers - 1),
-        ctx.held_out,
+        ctx.held_out, whole(pico(settled.judge_usd)),
     )  # fmt: skip
 
 

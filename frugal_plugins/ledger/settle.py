@@ -23,6 +23,8 @@ Basis = Literal["measured", "estimated", "unpriced", "untouched"]
 Outcome = Literal["answered", "hit", "closed", "error"]
 
 ZERO: Final = Decimal(0)
+SAMPLE_JUDGE: Final = "judge"
+"""Under which name the calls that judge a sample of answers are booked: a cost of proving, not of saving."""
 _LANES: Final[Mapping[Lane, str]] = {"standard": "other", "batch": "batch", "flex": "flex", "priority": "other"}
 """Under which name the difference between a lane's price and the list price is booked."""
 
@@ -58,7 +60,11 @@ class Paid:
 
 @dataclass(frozen=True, slots=True)
 class Settled:
-    """What one request came to. `would_usd`: what techniques in shadow would have saved, each alone; never part of `saved_usd`."""
+    """What one request came to.
+
+    Attributes:
+        would_usd: what techniques in shadow would have saved, each alone; never part of `saved_usd`.
+    """
 
     outcome: Outcome
     paid: tuple[Paid, ...]
@@ -67,6 +73,11 @@ class Settled:
     basis: Basis
     saved_usd: Mapping[str, Decimal]
     would_usd: Mapping[str, Decimal] = field(default_factory=dict)
+
+    @property
+    def judge_usd(self) -> Decimal:
+        """The part of the actual price that went to judging the answer afterwards, on a sample."""
+        return _judging(self.paid)
 
     @property
     def priced(self) -> bool:
@@ -120,7 +131,13 @@ def _settle_hit(entry: Entry, paid: tuple[Paid, ...], actual: Decimal | None) ->
         return Settled("hit", paid, actual, None, "unpriced", {})
     basis: Basis = "measured" if entry.ctx.baseline_usage else "estimated"
     by = next((d.technique for d in entry.ctx.decisions if d.action == "hit" and d.mode == "on"), "cache")
-    return Settled("hit", paid, actual, baseline, basis, {by: baseline - actual})
+    judging = _judging(paid)
+    parts = {by: baseline - actual + judging, SAMPLE_JUDGE: -judging}
+    return Settled("hit", paid, actual, baseline, basis, {name: usd for name, usd in parts.items() if usd or name == by})
+
+
+def _judging(paid: tuple[Paid, ...]) -> Decimal:
+    return sum((one.usd or ZERO for one in paid if one.attempt.call.technique == SAMPLE_JUDGE), ZERO)
 
 
 def _settle_answer(entry: Entry, paid: tuple[Paid, ...], actual: Decimal | None, outcome: Outcome) -> Settled:

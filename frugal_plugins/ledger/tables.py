@@ -23,7 +23,7 @@ CREATE TABLE IF NOT EXISTS requests (
   cache_write_1h_tokens INTEGER NOT NULL, output_tokens INTEGER NOT NULL, reasoning_tokens INTEGER NOT NULL,
   actual_picousd INTEGER, baseline_picousd INTEGER, basis TEXT NOT NULL, price_source TEXT, price_date TEXT, text TEXT,
   feature TEXT, user_hash TEXT, answer_key TEXT, schema_valid INTEGER, retries INTEGER NOT NULL DEFAULT 0,
-  held_out TEXT
+  held_out TEXT, judge_picousd INTEGER NOT NULL DEFAULT 0
 ) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS requests_at ON requests (at_seconds);
 CREATE TABLE IF NOT EXISTS calls (
@@ -99,6 +99,7 @@ ALTER TABLE requests ADD COLUMN retries INTEGER NOT NULL DEFAULT 0;
 
 FROM_2: Final = """
 ALTER TABLE requests ADD COLUMN held_out TEXT;
+ALTER TABLE requests ADD COLUMN judge_picousd INTEGER NOT NULL DEFAULT 0;
 DROP VIEW IF EXISTS requests_usd;
 DROP VIEW IF EXISTS savings_usd;
 DROP VIEW IF EXISTS calls_usd;
