@@ -22,11 +22,15 @@ from frugal_plugins.ledger.reading import open_reader
 from frugal_plugins.ledger.tables import is_postgres
 from frugal_plugins.models import Capabilities, capabilities
 from frugal_plugins.prices import PriceBook, Rates, own_rates
+from frugal_plugins.recipe.build import judge_model
 from frugal_plugins.recipe.settings import RecipeSettings, parse
 from frugal_plugins.recipe.source import read_recipe
+from frugal_plugins.report.words import money
+from frugal_plugins.usage import Usage
 
 Level = Literal["ok", "warn", "error"]
 
+_JUDGED_TOKENS: Final = 1_000
 _LONG_TTL_SECONDS: Final = 7 * 86_400
 _MODES: Final = ("off", "shadow", "on")
 _STYLES: Final = {"ok": "green", "warn": "yellow", "error": "bold red"}
@@ -69,6 +73,7 @@ def findings(source: str) -> list[Finding]:
         *_facts(settings),
         *_budgets(settings),
         *_sense(settings),
+        *_judge(settings, book),
         *_pipeline(settings),
         *_ledger(settings),
     ]
@@ -82,6 +87,8 @@ def _shown(source: str, found: Sequence[Finding]) -> Group:
 
 def _modes(settings: RecipeSettings) -> Iterator[Finding]:
     yield Finding("ok", f"recipe '{settings.recipe}', mode {settings.mode}, {settings.control_percent:g} % left untouched as control")
+    if settings.control_each_percent:
+        yield Finding("ok", f"{settings.control_each_percent:g} % without each technique, to measure what it adds to the others")
     for name in ("cache", "route", "cap"):
         section = getattr(settings, name)
         mode = "off" if section is None else min(section.mode, settings.mode, key=_MODES.index)
@@ -169,6 +176,22 @@ def _sense(settings: RecipeSettings) -> Iterator[Finding]:
         yield Finding("warn", f"stored answers are served for {days:.0f} days; lower cache.ttl_seconds unless they never go stale")
     if settings.cache is None and settings.route is None and settings.cap is None:
         yield Finding("warn", "no technique is on, so nothing is saved; add 'cache: {}', 'route: {}' or 'cap: {}'")
+
+
+def _judge(settings: RecipeSettings, book: PriceBook) -> Iterator[Finding]:
+    said = settings.judge
+    if said is None:
+        return
+    model = judge_model(settings)
+    usd = book.cost(model, Usage(_JUDGED_TOKENS, output_tokens=1))
+    if usd is None:
+        yield Finding("warn", f"judge: no price is known for {model}, so it judges nothing; name it under prices, or another judge.tier")
+    else:
+        shares = f"{said.percent:g} % of treated and {said.control_percent:g} % of untouched answers"
+        each = f"{money(usd)} for one of {_JUDGED_TOKENS:,} tokens"
+        yield Finding("ok", f"judge: {model} judges {shares}, about {each}, at most {money(said.usd_per_day)} a day")
+    if not settings.control_percent and not settings.control_each_percent:
+        yield Finding("warn", "judge: there is no untouched traffic to compare with; write 'control_percent: 2'")
 
 
 def _pipeline(settings: RecipeSettings) -> Iterator[Finding]:

@@ -10,7 +10,7 @@ from typing import Final
 
 from frugal_plugins.dashboard.asked import Asked
 from frugal_plugins.dashboard.parts import Cell, facts, page, section, spans, table
-from frugal_plugins.ledger.measured import Difference, Measured, Saving, measure
+from frugal_plugins.ledger.measured import Added, Difference, Measured, Saving, measure
 from frugal_plugins.ledger.reader import Period, Spend
 from frugal_plugins.ledger.reading import TableReader
 from frugal_plugins.report.words import money, percent
@@ -31,7 +31,8 @@ _GROUPS: Final = (("control", "control, untouched"), ("treated", "treated by the
 def versus(reader: TableReader, asked: Asked, period: Period) -> str:
     """The two groups side by side, by request."""
     found = reader.split("group", period)
-    rows: list[tuple[Cell, ...]] = [_row(found[name], words, asked.href(group=name)) for name, words in _GROUPS if name in found]
+    words = dict(_GROUPS) | {name: f"treated, {name}" for name in sorted(found) if name.startswith("without ")}
+    rows: list[tuple[Cell, ...]] = [_row(found[name], said, asked.href(group=name)) for name, said in words.items() if name in found]
     columns = ("group", "requests", "paid", "paid by request", "output tokens by request", "failed")
     note = (
         ""
@@ -48,7 +49,7 @@ def control_page(reader: TableReader, asked: Asked) -> str:
     """What was measured, with its 95 % ranges. It reads the rows, so it takes seconds where there are millions."""
     found = measure(reader.db, asked.period(time.time()))
     words = "".join(f'<p class="note">{escape(one)}.</p>' for one in found.words)
-    main = [spans(Asked(asked.span), "control"), words, facts(_found(found, asked)), *_savings(found), *_quality(found)]
+    main = [spans(Asked(asked.span), "control"), words, facts(_found(found, asked)), *_savings(found, asked), *_quality(found)]
     return page("Control against treated", asked, "control", main, place=reader.place)
 
 
@@ -59,9 +60,29 @@ def _found(found: Measured, asked: Asked) -> Iterator[tuple[str, Cell]]:
         yield "saved, measured", _range(found.saving)
         yield "of what they would have cost", _percents(found.saving)
         yield "kinds of work covered", percent(found.covered_percent)
+    if found.judged:
+        yield "answers judged on a sample", (f"{found.judged:,}, for {money(_usd(found.judging_usd))}", asked.href(technique="judge"))
+        if found.net_usd is not None:
+            yield "saved, less the judging", money(_usd(found.net_usd))
 
 
-def _savings(found: Measured) -> Iterator[str]:
+def _savings(found: Measured, asked: Asked) -> Iterator[str]:
+    if found.added:
+        lines: list[tuple[Cell, ...]] = [
+            (
+                (name, asked.href(group=f"without {name}")),
+                f"{one.without_requests:,}",
+                _range(one.saving),
+                _percents(one.saving),
+                _worse(one),
+            )
+            for name, one in found.added.items()
+        ]
+        columns = ("technique", "requests without it", "saved, 95 % range", "of the cost", "answers, beyond chance")
+        note = (
+            '<p class="quiet">Each beside traffic that went without it alone; what several save together is in each of them only once.</p>'
+        )
+        yield section("added", "What each technique adds to the others", note, table("Measured one by one", columns, lines))
     if found.by_technique:
         rows = ((name, f"{one.requests:,}", _range(one), _percents(one)) for name, one in found.by_technique.items())
         made = table("Techniques that acted alone on a kind of work", ("technique", "requests", "saved, 95 % range", "of the cost"), rows)
@@ -69,6 +90,12 @@ def _savings(found: Measured) -> Iterator[str]:
     if found.together:
         names = escape(", ".join(found.together))
         yield f'<p class="quiet">{names} never acted alone on a kind of work, so nobody can tell apart here what each saved.</p>'
+
+
+def _worse(one: Added) -> str:
+    """What can be said of the answers with a technique and without it."""
+    sure = [f"{_NAMES.get(name, name)} {found.difference:+.2f}" for name, found in one.quality.items() if found.sure]
+    return "; ".join(sure) or "no difference"
 
 
 def _quality(found: Measured) -> Iterator[str]:

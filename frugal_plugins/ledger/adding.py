@@ -22,7 +22,7 @@ def _columns(table: str, names: str) -> Callable[[Row], tuple[Any, ...]]:
 
 _REQUEST: Final = _columns(
     "requests",
-    "at_seconds recipe basis task model_baseline grp outcome host team feature "
+    "at_seconds recipe basis task model_baseline grp held_out outcome host team feature "
     "input_tokens cache_read_tokens output_tokens baseline_picousd actual_picousd",
 )
 _CALL: Final = _columns("calls", "model error input_tokens cache_read_tokens output_tokens picousd")
@@ -93,9 +93,12 @@ def sums_of(new: Iterable[RequestRows]) -> Sums:
 
 def _add_request(rows: RequestRows, alike: _Adding) -> tuple[int, str]:
     """Add a request to those that are alike in everything sums are split by; gives its hour and recipe."""
-    at, recipe, basis, task, asked, group, outcome, host, team, feature, read, cached, written, before, paid = _REQUEST(rows.request)
+    at, recipe, basis, task, asked, group, held_out, outcome, host, team, feature, read, cached, written, before, paid = _REQUEST(
+        rows.request
+    )
     hour, pair = int(at // _HOUR) * _HOUR, before is not None and paid is not None
     spent = paid if paid is not None else sum(_prices(rows))
+    group = f"without {held_out}" if held_out else group
     key = (hour, recipe, basis, task, asked, group, outcome, host, recipe, team or "", feature or "")
     dollars = (before, paid, before - paid) if pair else (0, 0, 0)
     alike.add(key, (1, int(pair), int(outcome == "hit"), int(outcome == "error"), read, cached, written, *dollars, spent))

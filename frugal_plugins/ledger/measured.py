@@ -1,68 +1,38 @@
 """What the recipe really saved: treated traffic beside the control group, with the range chance leaves.
 
-Nothing here is estimated from tokens. Whole conversations are drawn into the control group, so conversations, not requests,
-are what varies; kinds of work are compared each with itself (a recipe and task make a stratum) and weighted as the treated
-traffic has them. The ranges are the delta method's (linearised ratio means, clustered by conversation) with Student's t.
-Costs are all calls of a request, helper calls too, so a saving is net.
+Nothing here is estimated from tokens. Beside traffic that went untouched stands the whole recipe; beside traffic that went without
+one technique stands what that one adds to the others. Costs are all calls of a request, helper calls too, so a saving is net; only
+what went into judging a sample of answers is kept apart, since the groups are not judged equally often.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Final
 
 from frugal_plugins.ledger.reader import Period
 from frugal_plugins.ledger.reading import Db, edges
+from frugal_plugins.ledger.rollups import within
+from frugal_plugins.ledger.strata import (
+    CONTROL,
+    LEAST_CONTROL,
+    MEASURES,
+    ROWS,
+    TREATED,
+    Cells,
+    Difference,
+    Stratum,
+    beside,
+    compare,
+    gather,
+    gathered,
+)
 
-LEAST_CONTROL: Final = 30
-"""Conversations the control group needs before anything is said."""
+__all__ = ["LEAST_CONTROL", "MEASURES", "Added", "Difference", "Measured", "Saving", "measure"]
 
-_LEAST_IN_STRATUM: Final = 5
-_QUANTILE: Final = 1.959964
-_OTHERS: Final = "(others)"
-_KEY: Final = "coalesce(r.session_hash, r.id)"
-_GOOD: Final = "(SELECT min(f.good) FROM feedback f WHERE f.request_id = r.id AND f.source {source})"
-
-MEASURES: Final[Mapping[str, str]] = {
-    "usd": "r.actual_picousd / 1e12",
-    "failed_percent": "CASE WHEN r.outcome = 'error' THEN 100.0 ELSE 0.0 END",
-    "cut_percent": "CASE WHEN r.finish_reason IS NULL THEN NULL WHEN r.finish_reason = 'length' THEN 100.0 ELSE 0.0 END",
-    "refused_percent": (
-        "CASE WHEN r.finish_reason IS NULL THEN NULL WHEN r.finish_reason IN ('content_filter', 'refusal') THEN 100.0 ELSE 0.0 END"
-    ),
-    "schema_valid_percent": "100.0 * r.schema_valid",
-    "retries": "r.retries * 1.0",
-    "output_tokens": "CASE WHEN r.outcome = 'answered' THEN r.output_tokens * 1.0 ELSE NULL END",
-    "good_percent": "100.0 * " + _GOOD.format(source="<> 'judge'"),
-    "judged_good_percent": "100.0 * " + _GOOD.format(source="= 'judge'"),
-}
-"""Per request: what it cost and how it went. NULL where a measure says nothing of a request."""
-
-
-@dataclass(frozen=True, slots=True)
-class Difference:
-    """One measure in both groups, weighted alike, and treated minus control with its 95 % range.
-
-    `low` and `high` are None where there is too little control traffic to say.
-    """
-
-    control: float
-    treated: float
-    low: float | None
-    high: float | None
-    control_requests: int
-    treated_requests: int
-
-    @property
-    def difference(self) -> float:
-        """Treated minus control, per request."""
-        return self.treated - self.control
-
-    @property
-    def sure(self) -> bool:
-        """Whether chance alone does not explain it."""
-        return self.low is not None and self.high is not None and not self.low <= 0 <= self.high
+_WITHOUT: Final = "without "
+_USD: Final = list(MEASURES).index("usd")
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,15 +49,33 @@ class Saving:
 
 
 @dataclass(frozen=True, slots=True)
+class Added:
+    """What one technique adds to the others: treated traffic beside traffic that went without it alone.
+
+    Attributes:
+        saving: on the treated requests; negative where the recipe would be cheaper without it.
+        without_requests, without_conversations: what it is measured against.
+        quality: how answers went, by measure, with it and without it.
+    """
+
+    saving: Saving
+    without_requests: int
+    without_conversations: int
+    quality: Mapping[str, Difference] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
 class Measured:
-    """What the control group shows.
+    """What the control group and the traffic without single techniques show.
 
     Attributes:
         saving: over the covered treated requests; None without control traffic to compare with.
         covered_percent: the share of treated requests whose kind of work the control group has too.
-        by_technique: only where one technique alone acted on a kind of work; where several act together nobody can tell them apart.
-        together: the techniques that acted together.
+        added: by technique, where a share of the traffic goes without each (`control_each_percent`).
+        by_technique: only where one technique alone acted on a kind of work.
+        together: the techniques that acted together and cannot be told apart.
         quality: how answers went, by measure.
+        judged, judging_usd: how many answers a judge looked at on a sample, and what that cost; not part of `saving`.
         words: what a reader has to know before believing it.
     """
 
@@ -96,163 +84,88 @@ class Measured:
     treated_requests: int
     covered_percent: float
     saving: Saving | None
+    added: Mapping[str, Added] = field(default_factory=dict)
     by_technique: Mapping[str, Saving] = field(default_factory=dict)
     together: tuple[str, ...] = ()
     quality: Mapping[str, Difference] = field(default_factory=dict)
+    judged: int = 0
+    judging_usd: float = 0.0
     words: tuple[str, ...] = ()
 
-
-@dataclass(slots=True)
-class _Cell:
-    """One measure in one stratum and group: how many requests it speaks of, their sum, their conversations."""
-
-    n: int = 0
-    total: float = 0.0
-    conversations: int = 0
-
-    def add(self, other: _Cell) -> None:
-        self.n += other.n
-        self.total += other.total
-        self.conversations += other.conversations
-
     @property
-    def mean(self) -> float:
-        return self.total / self.n
-
-
-Stratum = tuple[str, str]
-_Cells = dict[Stratum, dict[str, _Cell]]
+    def net_usd(self) -> float | None:
+        """The saving less what the judging cost; None where there is no saving to speak of."""
+        return None if self.saving is None else self.saving.usd - self.judging_usd
 
 
 def measure(db: Db, period: Period) -> Measured:
     """Compare the groups of a period. Reads the rows, so it takes seconds where there are millions."""
-    if not _booked_in(db, period, "control"):
-        booked = _booked_in(db, period, "treated")
+    groups = _booked(db, period)
+    if not any(group == CONTROL or group.startswith(_WITHOUT) for group in groups):
+        booked = groups.get(TREATED, 0)
         return Measured(0, 0, booked, 0.0, None, words=(_no_control(booked),))
-    _gather(db, period)
-    cells = {name: _cells(db, n) for n, name in enumerate(MEASURES)}
-    counted = cells["usd"]
-    control = sum(cell["control"].n for cell in counted.values() if "control" in cell)
-    treated = sum(cell["treated"].n for cell in counted.values() if "treated" in cell)
-    conversations = sum(cell["control"].conversations for cell in counted.values() if "control" in cell)
+    gather(db, period)
+    cells = [gathered(db, n) for n in range(len(MEASURES))]
+    control, conversations = _size(cells[_USD], CONTROL)
+    treated, _ = _size(cells[_USD], TREATED)
+    judged, judging_usd = _judging(db, period)
+    added = _added(db, cells)
     if not control or not treated:
-        return Measured(control, conversations, treated, 0.0, None, words=(_no_control(treated),))
-    found = {name: _compare(db, n, of) for n, (name, of) in enumerate(cells.items())}
-    money = found.pop("usd")
+        return Measured(
+            control, conversations, treated, 0.0, None, added, judged=judged, judging_usd=judging_usd, words=(_no_control(treated),)
+        )  # fmt: skip
+    money, quality = _beside(db, cells, CONTROL)
     covered = 0 if money is None else money.treated_requests
     acting = _acting(db, period)
-    alone = _alone(db, counted, acting)
+    alone = _alone(db, cells[_USD], acting)
     words = [] if conversations >= LEAST_CONTROL else [_too_few(conversations)]
     if 0 < covered < treated:
         words.append(f"{treated - covered:,} treated requests are of kinds of work the control group lacks; they are left out")
+    together = {name for names in acting.values() if len(names) > 1 for name in names} - alone.keys() - added.keys()
     return Measured(
-        control, conversations, treated, round(100 * covered / treated, 2), None if money is None else _saving(money), alone,
-        tuple(sorted({name for names in acting.values() if len(names) > 1 for name in names} - alone.keys())),
-        {name: difference for name, difference in found.items() if difference is not None}, tuple(words),
+        control, conversations, treated, round(100 * covered / treated, 2), None if money is None else _saving(money), added, alone,
+        tuple(sorted(together)), quality, judged, judging_usd, tuple(words),
     )  # fmt: skip
 
 
-def _booked_in(db: Db, period: Period, group: str) -> int:
-    found = db.rows(
-        "SELECT coalesce(sum(requests), 0) FROM rollups WHERE dimension = 'group' AND value = :grp AND hour_seconds >= :since "
-        "AND hour_seconds < :until AND (CAST(:recipe AS TEXT) IS NULL OR recipe = :recipe)",
-        grp=group,
-        **edges(period),
-    )
-    return int(found[0][0])
+def _booked(db: Db, period: Period) -> dict[str, int]:
+    """Requests by group, from the sums."""
+    whole = edges(period)
+    where = "dimension = 'group' AND (CAST(:recipe AS TEXT) IS NULL OR recipe = :recipe)"
+    sums = within("rollups", whole["since"], whole["until"], where)
+    return {group: int(count) for group, count in db.rows(f"SELECT value, sum(requests) FROM {sums} GROUP BY 1", recipe=period.recipe)}
 
 
-_ROWS: Final = (
-    "r.at_seconds >= :since AND r.at_seconds < :until AND (CAST(:recipe AS TEXT) IS NULL OR r.recipe = :recipe) "
-    "AND r.grp IN ('control', 'treated')"
-)
+def _judging(db: Db, period: Period) -> tuple[int, float]:
+    """How many answers were judged on a sample, and what that cost."""
+    whole = edges(period)
+    where = "dimension = 'technique' AND value = 'judge' AND (CAST(:recipe AS TEXT) IS NULL OR recipe = :recipe)"
+    sums = within("rollups", whole["since"], whole["until"], where)
+    ((count, saved),) = db.rows(f"SELECT coalesce(sum(requests), 0), coalesce(sum(saved_picousd), 0) FROM {sums}", recipe=period.recipe)
+    return int(count), -float(saved) / 1e12
 
 
-def _gather(db: Db, period: Period) -> None:
-    """Read the rows once: every measure's count and sum for each conversation and kind of work, in a table of this connection only."""
-    kind = "DOUBLE PRECISION"
-    columns = ", ".join(f"n{n} {kind}, s{n} {kind}" for n in range(len(MEASURES)))
-    sums = ", ".join(f"count(y{n}), coalesce(sum(y{n}), 0)" for n in range(len(MEASURES)))
-    values = ", ".join(f"{sql} AS y{n}" for n, sql in enumerate(MEASURES.values()))
-    rows = f"SELECT r.recipe, r.task, r.grp, {_KEY} AS k, {values} FROM requests r WHERE {_ROWS}"
-    db.scratch("DROP TABLE IF EXISTS parts")
-    db.scratch(f"CREATE TEMP TABLE parts (recipe TEXT, task TEXT, grp TEXT, k TEXT, {columns})")
-    db.scratch(f"INSERT INTO parts SELECT recipe, task, grp, k, {sums} FROM ({rows}) seen GROUP BY recipe, task, grp, k", **edges(period))
+def _size(cells: Cells, group: str) -> tuple[int, int]:
+    found = [groups[group] for groups in cells.values() if group in groups]
+    return sum(cell.n for cell in found), sum(cell.conversations for cell in found)
 
 
-def _cells(db: Db, n: int) -> _Cells:
-    found = db.rows(f"SELECT recipe, task, grp, sum(n{n}), sum(s{n}), count(*) FROM parts WHERE n{n} > 0 GROUP BY 1, 2, 3")
-    cells: _Cells = {}
-    for recipe, task, group, count, total, conversations in found:
-        cells.setdefault((recipe, task), {})[group] = _Cell(int(count), float(total), int(conversations))
-    return _pooled(cells)
+def _beside(db: Db, cells: list[Cells], against: str) -> tuple[Difference | None, dict[str, Difference]]:
+    """Dollars and quality of the treated traffic beside one group."""
+    found = {name: compare(db, n, beside(cells[n], against), against) for n, name in enumerate(MEASURES)}
+    money = found.pop("usd")
+    return money, {name: difference for name, difference in found.items() if difference is not None}
 
 
-def _pooled(cells: _Cells) -> _Cells:
-    """Kinds of work with too little control traffic are compared as one, per recipe."""
-    kept: _Cells = {}
-    for (recipe, task), groups in cells.items():
-        enough = groups.get("control", _Cell()).conversations >= _LEAST_IN_STRATUM and "treated" in groups
-        into = kept.setdefault((recipe, task if enough else _OTHERS), {})
-        for group, cell in groups.items():
-            into.setdefault(group, _Cell()).add(cell)
-    return kept
-
-
-def _compare(db: Db, n: int, cells: _Cells, only: frozenset[Stratum] | None = None) -> Difference | None:
-    both = {of: groups for of, groups in cells.items() if len(groups) == 2 and (only is None or of in only)}
-    if not both:
-        return None
-    treated = sum(groups["treated"].n for groups in both.values())
-    means = {group: sum(groups["treated"].n * groups[group].mean for groups in both.values()) / treated for group in ("control", "treated")}
-    control = sum(groups["control"].n for groups in both.values())
-    conversations = sum(groups["control"].conversations for groups in both.values())
-    margin = _margin(db, n, cells, both, treated) if conversations >= LEAST_CONTROL else None
-    difference = means["treated"] - means["control"]
-    low, high = (None, None) if margin is None else (difference - margin, difference + margin)
-    return Difference(means["control"], means["treated"], low, high, control, treated)
-
-
-def _margin(db: Db, n: int, cells: _Cells, both: _Cells, treated: int) -> float:
-    """Half the range: every conversation's part in the weighted difference, squared and summed, in the database."""
-    values: dict[str, Any] = {}
-    mean, weight = _cases(cells, both, treated, values)
-    found = db.rows(
-        f"SELECT grp, count(*), sum(z * z) FROM (SELECT grp, k, sum(w * (s - m * n)) AS z FROM (SELECT r.grp, r.k, r.n{n} AS n, "
-        f"r.s{n} AS s, {mean} AS m, {weight} AS w FROM parts r WHERE r.n{n} > 0) seen WHERE w IS NOT NULL GROUP BY grp, k) z GROUP BY grp",
-        **values,
-    )
-    variance, freedom = 0.0, 1
-    for group, conversations, squares in found:
-        variance += float(squares) * conversations / max(1, conversations - 1)
-        if group == "control":
-            freedom = max(1, int(conversations) - len(both))
-    return _student(freedom) * float(variance**0.5)
-
-
-def _cases(cells: _Cells, both: _Cells, treated: int, values: dict[str, Any]) -> tuple[str, str]:
-    """Each row's mean and weight as SQL: by recipe, task and group, with the pooled kinds of work as what is left."""
-    means, weights = [], []
-    for number, ((recipe, task), groups) in enumerate(sorted(both.items(), key=lambda of: of[0][1] == _OTHERS)):
-        values |= {f"recipe{number}": recipe, f"task{number}": task}
-        named = [of_task for of_recipe, of_task in cells if of_recipe == recipe and of_task != _OTHERS]
-        where = f"r.recipe = :recipe{number}"
-        if task != _OTHERS:
-            where += f" AND r.task = :task{number}"
-        elif named:
-            values |= {f"named{number}n{n}": name for n, name in enumerate(named)}
-            where += f" AND r.task NOT IN ({', '.join(f':named{number}n{n}' for n in range(len(named)))})"
-        for group, cell in groups.items():
-            share = groups["treated"].n / treated / cell.n
-            means.append(f"WHEN {where} AND r.grp = '{group}' THEN CAST({cell.mean!r} AS DOUBLE PRECISION)")
-            weights.append(f"WHEN {where} AND r.grp = '{group}' THEN CAST({share!r} AS DOUBLE PRECISION)")
-    return f"CASE {' '.join(means)} ELSE NULL END", f"CASE {' '.join(weights)} ELSE NULL END"
-
-
-def _student(freedom: int) -> float:
-    """The 97.5 % quantile of Student's t, by its expansion around the normal's."""
-    z = _QUANTILE
-    return z + (z**3 + z) / (4 * freedom) + (5 * z**5 + 16 * z**3 + 3 * z) / (96 * freedom**2)
+def _added(db: Db, cells: list[Cells]) -> dict[str, Added]:
+    """What each technique adds, where traffic went without it alone."""
+    groups = sorted({group for found in cells[_USD].values() for group in found if group.startswith(_WITHOUT)})
+    made: dict[str, Added] = {}
+    for group in groups:
+        money, quality = _beside(db, cells, group)
+        if money is not None:
+            made[group.removeprefix(_WITHOUT)] = Added(_saving(money), *_size(cells[_USD], group), quality)
+    return made
 
 
 def _saving(money: Difference) -> Saving:
@@ -270,7 +183,7 @@ def _acting(db: Db, period: Period) -> dict[Stratum, frozenset[str]]:
     """Which techniques changed what treated requests cost, by kind of work."""
     found = db.rows(
         "SELECT DISTINCT r.recipe, r.task, s.technique FROM savings s JOIN requests r ON r.id = s.request_id "
-        f"WHERE {_ROWS} AND r.grp = 'treated' AND s.technique <> 'other' AND s.basis <> 'shadow'",
+        f"WHERE {ROWS} AND r.grp = 'treated' AND s.technique NOT IN ('other', 'judge') AND s.basis <> 'shadow'",
         **edges(period),
     )
     acting: dict[Stratum, set[str]] = {}
@@ -279,12 +192,13 @@ def _acting(db: Db, period: Period) -> dict[Stratum, frozenset[str]]:
     return {of: frozenset(names) for of, names in acting.items()}
 
 
-def _alone(db: Db, cells: _Cells, acting: Mapping[Stratum, frozenset[str]]) -> dict[str, Saving]:
+def _alone(db: Db, cells: Cells, acting: Mapping[Stratum, frozenset[str]]) -> dict[str, Saving]:
+    control = beside(cells, CONTROL)
     by: dict[str, set[Stratum]] = {}
     for of, names in acting.items():
-        if len(names) == 1 and of in cells:
+        if len(names) == 1 and of in control:
             by.setdefault(next(iter(names)), set()).add(of)
-    found = {name: _compare(db, 0, cells, frozenset(strata)) for name, strata in by.items()}
+    found = {name: compare(db, _USD, control, only=frozenset(strata)) for name, strata in by.items()}
     return {name: _saving(money) for name, money in sorted(found.items()) if money is not None}
 
 

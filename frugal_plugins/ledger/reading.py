@@ -13,7 +13,7 @@ from typing import Any, Final, Protocol
 
 from frugal_plugins.errors import LedgerError
 from frugal_plugins.ledger.reader import Acted, Alert, Booked, BookedCall, Dimension, Period, Reason, Spend, Step, Wanted
-from frugal_plugins.ledger.rollups import within
+from frugal_plugins.ledger.rollups import GROUP, within
 from frugal_plugins.ledger.rows import Row, usd
 from frugal_plugins.ledger.sqlite import SqliteDb
 from frugal_plugins.ledger.tables import is_postgres
@@ -37,7 +37,7 @@ _OF_RECIPE: Final = "(CAST(:recipe AS TEXT) IS NULL OR recipe = :recipe)"
 _AT_ONCE: Final = 500
 _END: Final = 2**50
 _ROW: Final = (
-    "r.id, r.at_seconds, r.recipe, r.host, r.task, r.task_source, r.grp, r.outcome, r.finish_reason, r.model_baseline, "
+    f"r.id, r.at_seconds, r.recipe, r.host, r.task, r.task_source, {GROUP}, r.outcome, r.finish_reason, r.model_baseline, "
     "coalesce(r.model_answered, ''), r.team, r.feature, r.user_hash, r.session_hash, r.answer_key, r.baseline_picousd, r.actual_picousd, "
     "r.basis, r.input_tokens, r.cache_read_tokens, r.output_tokens, "
     "(SELECT min(f.good) FROM feedback f WHERE f.request_id = r.id), r.text"
@@ -46,7 +46,8 @@ _FITTING: Final[Mapping[str, str]] = {
     "task": "r.task = :task",
     "model": "EXISTS (SELECT 1 FROM calls c WHERE c.request_id = r.id AND c.model = :model)",
     "technique": "EXISTS (SELECT 1 FROM decisions d WHERE d.request_id = r.id AND d.technique = :technique)",
-    "group": "r.grp = :group",
+    "group": "r.grp = :group AND r.held_out IS NULL",
+    "held_out": "r.held_out = :held_out",
     "outcome": "r.outcome = :outcome",
     "team": "coalesce(r.team, '') = :team",
     "feature": "coalesce(r.feature, '') = :feature",
@@ -151,12 +152,14 @@ class TableReader:
 
     def latest(self, count: int, wanted: Wanted = Wanted()) -> tuple[Booked, ...]:  # noqa: B008 - it is frozen
         """Requests with their reasons, newest first."""
-        asked = {name: value for name in _FITTING if (value := getattr(wanted, name)) is not None}
+        asked = {name: value for name in _FITTING if (value := getattr(wanted, name, None)) is not None}
+        if str(asked.get("group", "")).startswith("without "):
+            asked["held_out"] = asked.pop("group").removeprefix("without ")
         return self._booked(count, [_FITTING[name] for name in asked], wanted.before, **asked)
 
     def hits_to_review(self, count: int) -> tuple[Booked, ...]:
-        """Stored answers that were served and nobody judged yet, newest first."""
-        unjudged = "NOT EXISTS (SELECT 1 FROM feedback f WHERE f.request_id = r.id)"
+        """Stored answers that were served and no person judged yet, newest first."""
+        unjudged = "NOT EXISTS (SELECT 1 FROM feedback f WHERE f.request_id = r.id AND f.source <> 'judge')"
         return self._booked(count, ["r.outcome = 'hit'", unjudged], None)
 
     def request(self, id: str) -> Booked | None:  # noqa: A002

@@ -13,6 +13,9 @@ _SUMS: Final = (
 )
 _KEY: Final = "dimension, hour_seconds, value, recipe, basis"
 _DECISION_KEY: Final = "hour_seconds, technique, action, mode, recipe"
+GROUP: Final = "CASE WHEN r.held_out IS NULL THEN r.grp ELSE 'without ' || r.held_out END"
+"""A request's group in words: control, treated, or treated without one technique."""
+
 _PAIR: Final = "r.baseline_picousd IS NOT NULL AND r.actual_picousd IS NOT NULL"
 
 COLUMNS_OF_SUMS: Final = {
@@ -29,7 +32,7 @@ HOUR_IN_POSTGRES: Final = "CAST(floor(r.at_seconds / 3600) AS BIGINT) * 3600"
 _BY_REQUEST: Final = """
 INSERT INTO rollups ({key}, {sums})
 SELECT d.name, {hour} AS hour_seconds,
-       CASE d.name WHEN 'all' THEN '' WHEN 'task' THEN r.task WHEN 'asked_model' THEN r.model_baseline WHEN 'group' THEN r.grp
+       CASE d.name WHEN 'all' THEN '' WHEN 'task' THEN r.task WHEN 'asked_model' THEN r.model_baseline WHEN 'group' THEN {group}
                    WHEN 'outcome' THEN r.outcome WHEN 'host' THEN r.host WHEN 'recipe' THEN r.recipe
                    WHEN 'team' THEN coalesce(r.team, '') ELSE coalesce(r.feature, '') END AS value,
        r.recipe, r.basis, count(*), sum(CASE WHEN {pair} THEN 1 ELSE 0 END), sum(CASE WHEN r.outcome = 'hit' THEN 1 ELSE 0 END),
@@ -79,7 +82,7 @@ GROUP BY 1, 2, 3, 4, 5
 def rebuild(hour: str, *, since_seconds: float | None = None) -> list[str]:
     """What to run to make the sums again from the rows, where the rows are still there."""
     edge = 0 if since_seconds is None else int(since_seconds // 3600 * 3600)
-    words = {"key": _KEY, "sums": _SUMS, "hour": hour, "edge": edge, "pair": _PAIR, "decision_key": _DECISION_KEY}
+    words = {"key": _KEY, "sums": _SUMS, "hour": hour, "edge": edge, "pair": _PAIR, "group": GROUP, "decision_key": _DECISION_KEY}
     emptied = [f"DELETE FROM {table} WHERE hour_seconds >= {edge}" for table in ("rollups", "decision_rollups")]
     return [*emptied, *(one.format(**words) for one in (_BY_REQUEST, _BY_CALL, _BY_TECHNIQUE, _BY_DECISION)), *make_days(edge)]
 

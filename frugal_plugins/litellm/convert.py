@@ -237,7 +237,7 @@ def lane_of(response: Any) -> Lane:
 
 def why(decisions: Sequence[Decision]) -> str:
     """What was decided, in one short line."""
-    said = (f"{d.technique} {d.action}: {d.why}" if d.mode == "on" else f"{d.technique} would {d.action}: {d.why}" for d in decisions)
+    said = (f"{d.technique} {d.action}: {d.why}" if d.mode != "shadow" else f"{d.technique} would {d.action}: {d.why}" for d in decisions)
     return "; ".join(said)[:_WHY_CHARS]
 
 

@@ -42,7 +42,7 @@ def cache_word(recipe: Recipe, ctx: Context) -> str:
     actions = [d.action for d in ctx.decisions if d.technique == "cache" and d.mode == "on"]
     if "hit" in actions:
         return "hit"
-    asked = ctx.group == "treated" and any(step.name == "cache" and mode == "on" for step, mode in recipe.steps)
+    asked = ctx.group == "treated" and ctx.held_out != "cache" and any(step.name == "cache" and mode == "on" for step, mode in recipe.steps)
     return "miss" if asked and "bypassed" not in actions and "stood_down" not in actions else "bypass"
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from frugal_plugins.answers import AnswerFile, AnswerStore, MemoryAnswers, PostgresAnswers
@@ -16,6 +16,7 @@ from frugal_plugins.prefix.postgres import PostgresSessions, is_postgres
 from frugal_plugins.prefix.sessions import MemorySessions, SessionFile, SessionStore
 from frugal_plugins.prices import PriceBook
 from frugal_plugins.recipe.alert_settings import ObserveSettings
+from frugal_plugins.recipe.sampling import SampleJudge
 from frugal_plugins.recipe.settings import RecipeSettings
 from frugal_plugins.recipe.technique_settings import CacheSettings, HistorySettings, RouteSettings
 from frugal_plugins.techniques.cache import Cache
@@ -82,6 +83,20 @@ def judge_of(whole: RecipeSettings) -> str:
     """The model that judges answers: the first of the tier `route.judge` names, else of the baseline tier."""
     named = whole.route.judge if whole.route is not None else None
     return whole.tiers[named or whole.baseline].models[0]
+
+
+def judge_model(whole: RecipeSettings) -> str:
+    """The model that judges a sample: the first of the tier `judge.tier` names, else whoever judges for the router."""
+    named = whole.judge.tier if whole.judge is not None else None
+    return whole.tiers[named].models[0] if named is not None else judge_of(whole)
+
+
+def build_judge(whole: RecipeSettings, prices: PriceBook, clock: Callable[[], float]) -> SampleJudge | None:
+    """Who judges a sample of answers, where the recipe asks for it."""
+    said = whole.judge
+    if said is None:
+        return None
+    return SampleJudge(judge_model(whole), prices, clock, float(said.percent), float(said.control_percent), said.usd_per_day)
 
 
 def build_outcomes(whole: RecipeSettings, tiers: Sequence[Tier], prices: PriceBook) -> OutcomeLog | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import threading
 import time
@@ -26,9 +25,11 @@ from frugal_plugins.ledger.watching import WATCHERS
 from frugal_plugins.observe import Observer
 from frugal_plugins.prices import PriceBook, load_price_list, own_rates
 from frugal_plugins.recipe.booking import booked
-from frugal_plugins.recipe.build import build_cache, build_history, build_observers, build_outcomes, build_route, build_store
+from frugal_plugins.recipe.build import build_cache, build_history, build_judge, build_observers, build_outcomes, build_route, build_store
 from frugal_plugins.recipe.explain import Explanation, explain
 from frugal_plugins.recipe.feedback import Heard, hear, overhear
+from frugal_plugins.recipe.groups import group_drawn, held_out, left_out
+from frugal_plugins.recipe.sampling import SampleJudge
 from frugal_plugins.recipe.settings import RecipeSettings, parse
 from frugal_plugins.recipe.source import read_recipe
 from frugal_plugins.request import Reply, Request
@@ -70,6 +71,7 @@ class Recipe:
         self.steps: tuple[tuple[Technique, Mode], ...] = tuple(self._steps())
         self.outcomes: OutcomeLog | None = build_outcomes(settings, self.tiers, self.prices)
         self.observers: tuple[Observer, ...] = build_observers(settings.observe)
+        self._judge: SampleJudge | None = build_judge(settings, self.prices, clock)
         self._ledger: Ledger | None = None
         self._budgets: Budgets | None = None
         self._lock = threading.Lock()
@@ -134,11 +136,16 @@ class Recipe:
         if self._budgets is not None and ctx.group != "bypassed" and not without and host not in _NEVER_REFUSED:
             self._budgets.refuse(request, told.task, self.clock())
         ctx.mode = "on"
-        steps = [step for step in self._steps_for(request) if step[0].name not in without] if ctx.group == "treated" else ()
+        steps = [step for step in self._steps_for(request) if step[0].name not in without] if ctx.group == "treated" else []
+        ctx.held_out = held_out(request, ctx.id, float(self.settings.control_each_percent), steps)
+        if ctx.held_out is not None:
+            steps = left_out(ctx.held_out, steps, ctx)
         cache = next((step for step, _ in steps if isinstance(step, Cache)), None)
         if cache is not None:
             ctx.ahead = partial(cache.ahead, request, self.clock)
         rest = compose(steps, ctx, innermost=self._ask)
+        if self._judge is not None and ctx.group != "bypassed" and self._ledger is not None:
+            rest = self._judge.looks_at(rest, ctx, self._ledger)
         return (booked(rest, request, ctx, tell, self, prices) if tell else rest(request)), ctx
 
     def explain(self, request: Request, *, told: Told = NOTHING, reachable: Callable[[str], bool] | None = None) -> Explanation:
@@ -149,17 +156,10 @@ class Recipe:
         return explain(compose(steps, ctx, innermost=self._ask)(request), request, ctx, self)
 
     def group_of(self, request: Request, told: Told = NOTHING, drawn_by: str = "") -> Group:
-        """Whether a request is treated, left out on the caller's word, or in the control group.
-
-        The control group is a stable share of conversations; requests without a session are drawn one by one, by `drawn_by`.
-        """
+        """Whether a request is treated, left out on the caller's word, or in the control group."""
         if told.off or self.mode == "off":
             return "bypassed"
-        share = self.settings.control_percent
-        if not share:
-            return "treated"
-        drawn = hashlib.sha256((request.session or drawn_by).encode()).digest()
-        return "control" if int.from_bytes(drawn[:4]) / 2**32 < share / 100 else "treated"
+        return group_drawn(request, drawn_by, float(self.settings.control_percent))
 
     def feedback(self, request_id: str, good: bool | float, *, source: Voice = "user", model: str | None = None) -> Heard:
         """Say whether the answer to a request was good: True, False, or 0 to 1.

@@ -26,7 +26,8 @@ def recipe_schema() -> dict[str, Any]:
     properties["ledger"] = _with_short_form(properties["ledger"], ["off"])
     properties["tasks"]["properties"] = {name: {"$ref": "#/$defs/TaskSettings"} for name in TASKS}
     _allow_a_text_as_prompt(schema["$defs"]["PipelineSettings"]["properties"])
-    properties["pipeline"] = _without_null(properties["pipeline"])
+    for name in ("pipeline", "judge"):
+        properties[name] = _without_null(properties[name])
     message: dict[str, Any] = schema["$defs"]["PromptMessage"]
     message["properties"] = {role: _without_null(text) for role, text in message["properties"].items()}
     message |= {"minProperties": 1, "maxProperties": 1}

@@ -16,6 +16,7 @@ from frugal_plugins.recipe.alert_settings import AlertSettings, ObserveSettings
 from frugal_plugins.recipe.budget_settings import BudgetSettings
 from frugal_plugins.recipe.checks import missing_names, refuse
 from frugal_plugins.recipe.fields import FileName, Flag, ModelName, ModeWord, Money, Number, Pattern, Section, TaskName, TierName, Whole
+from frugal_plugins.recipe.judge_settings import JudgeSettings
 from frugal_plugins.recipe.pipeline_settings import PipelineSettings
 from frugal_plugins.recipe.problems import Problem, as_error, found_by_pydantic
 from frugal_plugins.recipe.source import Loaded
@@ -47,6 +48,7 @@ _EMPTY: Final[Mapping[str, str]] = {
     "pipeline": "is empty; write a prompt under it, or remove this key",
     "observe": "is empty; write 'observe: {}' for OpenTelemetry, or remove this key",
     "alerts": "is empty; write a list of budgets under it, or remove this key",
+    "judge": "is empty; write 'judge: {}' for its defaults, or remove this key",
     "ledger": "is empty; write 'ledger: {}' for its defaults, or 'ledger: off'",
 }
 
@@ -117,6 +119,13 @@ class RecipeSettings(Section):
     control_percent: Number = Field(
         default=0, ge=0, le=50, description="Share of traffic left untouched, in percent, to measure savings and quality against."
     )
+    control_each_percent: Number = Field(
+        default=0,
+        ge=0,
+        le=10,
+        description="Share of traffic that goes without one technique, in percent, for each that is on: what each adds is then measured.",
+    )
+    judge: JudgeSettings | None = Field(default=None, description="Has a model judge a sample of answers, with the recipe and without.")
     tiers: Mapping[TierName, Tier] = Field(min_length=1, max_length=20, description="Groups of models by name, the cheapest first.")
     baseline: str = Field(
         default="",
@@ -160,6 +169,7 @@ class RecipeSettings(Section):
     def _names_exist(self) -> RecipeSettings:
         wanted: dict[KeyPath, str] = {("baseline",): self.baseline}
         wanted |= {("tasks", name, "tier"): task.tier for name, task in self.tasks.items()}
+        wanted |= {("judge", "tier"): self.judge.tier} if self.judge is not None and self.judge.tier is not None else {}
         if self.route is not None:
             wanted |= {("route", key): tier for key in ("floor", "judge") if (tier := getattr(self.route, key)) is not None}
         named: dict[KeyPath, str] = {("pipeline", "task"): self.pipeline.task} if self.pipeline and self.pipeline.task else {}

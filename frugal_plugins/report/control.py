@@ -29,21 +29,35 @@ def control_rows(found: Measured) -> list[tuple[str, str, str]]:
 def _rows(found: Measured) -> Iterator[tuple[str, str, str]]:
     if found.saving is not None:
         yield (f"saved on {found.saving.requests:,} treated requests", *_dollars(found.saving))
+        if found.judged and found.net_usd is not None:
+            yield "less what judging a sample cost", money(Decimal(str(round(found.net_usd, 12)))), ""
         for name, saving in found.by_technique.items():
             yield (f"of these by {name} alone, {saving.requests:,} requests", *_dollars(saving))
         yield "control traffic", f"{found.control_requests:,} requests in {found.control_conversations:,} conversations", ""
+    for name, added in found.added.items():
+        words = f"added by {name}, beside {added.without_requests:,} requests without it"
+        yield (words, *_dollars(added.saving, "too few conversations without it"))
+        for measure, difference in added.quality.items():
+            if difference.sure:
+                yield f"{_NAMES.get(measure, measure)}, for {name}", _both(difference), _span(difference)
+    if found.judged:
+        yield "answers judged on a sample", f"{found.judged:,}, for {money(Decimal(str(round(found.judging_usd, 12))))}", ""
     if found.saving is not None and found.together:
         yield "acting together, not told apart", ", ".join(found.together), ""
     for name, difference in found.quality.items():
-        yield _NAMES.get(name, name), f"{difference.treated:,.4g} with, {difference.control:,.4g} without", _span(difference)
+        yield _NAMES.get(name, name), _both(difference), _span(difference)
     for words in found.words:
         yield "note", words, ""
 
 
-def _dollars(saving: Saving) -> tuple[str, str]:
+def _both(difference: Difference) -> str:
+    return f"{difference.treated:,.4g} with, {difference.control:,.4g} without"
+
+
+def _dollars(saving: Saving, no_range: str = "too little control traffic") -> tuple[str, str]:
     value = f"{money(Decimal(str(saving.usd)))} ({percent(saving.percent)})"
     if saving.low_usd is None or saving.high_usd is None:
-        return value, "too little control traffic"
+        return value, no_range
     span = f"{money(Decimal(str(saving.low_usd)))} to {money(Decimal(str(saving.high_usd)))}"
     return value, f"{span}, {percent(saving.low_percent)} to {percent(saving.high_percent)}"
 

@@ -60,7 +60,9 @@ def evidence_figures(evidence: Evidence, *, requests: bool = False) -> dict[str,
 
 def measured_figures(found: Measured | None) -> dict[str, Any] | None:
     """What the control group shows, dollars as numbers; ranges are of 95 %, null where nothing can be said."""
-    return None if found is None else {**asdict(found), "words": list(found.words), "together": list(found.together)}
+    if found is None:
+        return None
+    return {**asdict(found), "net_usd": found.net_usd, "words": list(found.words), "together": list(found.together)}
 
 
 def _pairs(found: Mapping[str, tuple[int, Decimal, Decimal]]) -> dict[str, Any]:

@@ -72,7 +72,7 @@ def plain_model(model: str) -> str:
 
 def basis_words(summary: Summary) -> str:
     """How the baselines are known: measured beside the request, estimated from its own tokens, or untouched traffic's own cost."""
-    untouched = sum(count for group, (count, _) in summary.by_group.items() if group != "treated")
+    untouched = sum(count for group, (count, _) in summary.by_group.items() if group != "treated" and not group.startswith("without "))
     counts = (
         (summary.measured, "measured"),
         (summary.requests - summary.measured - untouched - summary.errors, "estimated"),

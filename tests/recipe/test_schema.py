@@ -64,6 +64,7 @@ def test_known_tasks_are_offered_for_completion() -> None:
     [
         {},
         {"recipe": "own", "mode": "shadow", "control_percent": 2.5, "baseline": "simple"},
+        {"control_each_percent": 1, "judge": {"percent": 1, "control_percent": 100, "tier": "simple", "usd_per_day": 0.5}},
         {"cache": "off", "route": "shadow", "cap": "on", "ledger": "off"},
         {"cache": {}, "route": {}, "cap": {}, "ledger": {}},
         {"cache": {"scope": ["tenant", "user"], "ttl_seconds": 60, "path": "x.sqlite", "match": "exact", "max_temperature": 0.5}},
@@ -89,6 +90,9 @@ def test_what_the_recipe_accepts_the_editor_accepts(more: dict[str, Any]) -> Non
         {"recipe": "My Recipe"},
         {"mode": "onn"},
         {"control_percent": 51},
+        {"control_each_percent": 11},
+        {"judge": None},
+        {"judge": {"usd_per_day": 0}},
         {"cache": None},
         {"cap": None},
         {"cap": "maybe"},
