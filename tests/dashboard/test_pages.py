@@ -15,6 +15,7 @@ from frugal_plugins.ledger.reading import open_reader
 from frugal_plugins.report.words import money
 from tests.dashboard.conftest import NASTY, Serve
 from tests.report.conftest import Shop
+from tests.support import wait_for_later
 
 LINK = re.compile(r'<a [^>]*href="([^"]+)"')
 
@@ -165,3 +166,25 @@ def test_the_control_page_says_what_is_measured_or_that_nothing_is(shop: Shop, s
     assert "saved, measured" in page
     assert re.search(r"\$\d+\.\d+ \(\$\d+\.\d+ to \$\d+\.\d+\)", page)
     assert "output tokens" in page
+
+
+def test_the_control_page_shows_what_each_technique_adds_and_what_the_judging_cost(shop: Shop, serve: Serve) -> None:
+    asked = {"control_percent": 20, "control_each_percent": 10, "judge": {"percent": 50, "usd_per_day": 9}}
+    measured = Shop(shop.path.with_name("each.sqlite"), **asked)
+    measured.now = time.time() // 86_400 * 86_400 + 60
+    for number in range(400):
+        measured.ask(f"Is {number} even?", task="yes_no")
+    wait_for_later()
+    assert measured.recipe.ledger is not None
+    measured.recipe.ledger.flush()
+    browser = TestClient(dashboard_app(measured.path), base_url="http://127.0.0.1")
+    page, front = browser.get("/control").text, browser.get("/").text
+    measured.recipe.close()
+    assert "What each technique adds to the others" in page
+    assert re.search(r"group=without\+route[^>]*>route</a>", page)
+    assert "answers judged on a sample" in page
+    assert "saved, less the judging" in page
+    assert "treated, without cap" in front
+    listed = browser.get("/rows?group=without+route").text
+    assert listed.count('class="card"') > 10
+    assert "held_out: left out of this request" in listed
