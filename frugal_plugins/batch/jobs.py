@@ -91,13 +91,14 @@ class BatchJobs:
         with self._at(job) as desk:
             return None if desk is None else _step(desk)
 
-    def run(self, job: str, watch: Callable[[JobStatus], None] = lambda _status: None) -> JobStatus:
-        """Work on a job until it is over. After a crash or Ctrl-C, run it again."""
+    def run(self, job: str, watch: Callable[[JobStatus], None] | None = None) -> JobStatus:
+        """Work on a job until it is over; `watch` is told how far it is before each wait. After a crash or Ctrl-C, run it again."""
         with self._at(job) as desk:
             if desk is not None:
                 _look_now(desk)
             while desk is not None and (wait := _step(desk)) is not None:
-                watch(self.status(job))
+                if watch is not None:
+                    watch(self.status(job))
                 self.sleep(wait)
         return self.status(job)
 
@@ -155,7 +156,7 @@ class BatchJobs:
         """Every row behind `after`, in the order it was given, with its answer, its error, or neither while it is under way."""
         return results_of(self.store, job, after)
 
-    def work(self, watch: Callable[[JobStatus], None] = lambda _status: None) -> list[JobStatus]:
+    def work(self, watch: Callable[[JobStatus], None] | None = None) -> list[JobStatus]:
         """Run every open job of this recipe that nobody else works on, one after the other. Start as many workers as you like."""
         done: list[JobStatus] = []
         while (job := self.store.open_job(self.recipe.name)) is not None:

@@ -37,7 +37,11 @@ _TIMES: Final = ("in_progress_at", "finalizing_at", "completed_at", "failed_at",
 
 @dataclass(slots=True)
 class Batch:
-    """One batch; `at` holds the moment of each state it has reached."""
+    """One batch; `at` holds the moment of each state it has reached.
+
+    Attributes:
+        sums: how many rows were answered, how many were not, and what they used, once it has ended: the rows are in its files then.
+    """
 
     id: str
     endpoint: str
@@ -46,6 +50,9 @@ class Batch:
     created_at: int
     expires_at: int
     work: Work
+    model: str | None = None
+    total: int = 0
+    sums: tuple[int, int, dict[str, Any]] | None = None
     errors: list[dict[str, Any]] = field(default_factory=list)
     tokens: int = 0
     at: dict[str, int] = field(default_factory=dict)
@@ -91,7 +98,10 @@ def create(provider: Provider, call: Call) -> JsonReply:
     inner = Call(name, {}, call.key, call.request_id, call.headers, batch=True)
     slow = next((fault.hold_seconds for fault in faults if fault.kind == "batch_slow"), WORK_SECONDS)
     work = Work(rows, inner, answering, now + STEP_SECONDS, now + STEP_SECONDS + slow, now + DAY_SECONDS, faults=faults)
-    batch = Batch(new_id("batch_", 32), body["endpoint"], source.id, body.get("metadata"), int(now), int(now) + DAY_SECONDS, work, errors)
+    batch = Batch(
+        new_id("batch_", 32), body["endpoint"], source.id, body.get("metadata"), int(now), int(now) + DAY_SECONDS, work, model, len(rows),
+        errors=errors,
+    )  # fmt: skip
     batch.tokens = sum(_tokens(row.body) for row in rows) if work.fault("batch_token_limit") else 0
     _check_enqueued(provider, call.key, batch, model)
     with shelf_of(provider).lock:
@@ -187,13 +197,15 @@ def _end(provider: Provider, batch: Batch, status: str, at: float) -> None:
         if lines:
             kept = files.keep(provider, work.call.key, spoil(work, lines), f"{batch.id}_{name[:6]}.jsonl", "batch_output")
             setattr(batch, name, kept.id)
+    batch.sums = _sums(work)
+    work.rows.clear()
+    work.outcomes.clear()
 
 
 def _as_json(provider: Provider, batch: Batch) -> dict[str, Any]:
     _proceed(provider, batch)
     work, now = batch.work, provider.clock.now()
-    done = sum(outcome.how == "done" for outcome in work.outcomes)
-    bad = len(work.outcomes) - done
+    done, bad, usage = _sums(work) if batch.sums is None else batch.sums
     shown: dict[str, Any] = {
         "id": batch.id,
         "object": "batch",
@@ -207,10 +219,10 @@ def _as_json(provider: Provider, batch: Batch) -> dict[str, Any]:
         "created_at": batch.created_at,
         "expires_at": batch.expires_at,
         **{name: batch.at.get(name) for name in _TIMES},
-        "request_counts": {"total": 0 if batch.status in ("validating", "failed") else len(work.rows), "completed": done, "failed": bad},
+        "request_counts": {"total": 0 if batch.status in ("validating", "failed") else batch.total, "completed": done, "failed": bad},
         "metadata": batch.metadata,
-        "model": work.rows[0].body.get("model") if work.rows else None,
-        "usage": _usage(work) if batch.ended else None,
+        "model": batch.model,
+        "usage": usage if batch.ended else None,
     }
     late = work.fault("batch_late_output")
     if late is not None and batch.ended and now < work.over_at + STEP_SECONDS + late.hold_seconds:
@@ -220,8 +232,8 @@ def _as_json(provider: Provider, batch: Batch) -> dict[str, Any]:
     return shown
 
 
-def _usage(work: Work) -> dict[str, Any]:
-    """What the whole batch used."""
+def _sums(work: Work) -> tuple[int, int, dict[str, Any]]:
+    """Rows answered so far, rows not answered, and what they used."""
     used = [outcome.body["usage"] for outcome in work.outcomes if outcome.how == "done"]
     read = sum(one.get("prompt_tokens", one.get("input_tokens", 0)) for one in used)
     written = sum(one.get("completion_tokens", one.get("output_tokens", 0)) for one in used)
@@ -229,13 +241,14 @@ def _usage(work: Work) -> dict[str, Any]:
     thought = sum(
         (one.get("completion_tokens_details") or one.get("output_tokens_details") or {}).get("reasoning_tokens", 0) for one in used
     )
-    return {
+    usage = {
         "input_tokens": read,
         "input_tokens_details": {"cached_tokens": cached},
         "output_tokens": written,
         "output_tokens_details": {"reasoning_tokens": thought},
         "total_tokens": read + written,
     }
+    return len(used), len(work.outcomes) - len(used), usage
 
 
 def _check_metadata(metadata: Any) -> None:
@@ -252,9 +265,7 @@ def _check_enqueued(provider: Provider, key: str, batch: Batch, model: str | Non
     if fault is None or batch.errors:
         return
     others = [one for (whose, _), one in shelf_of(provider).batches.items() if whose == key and isinstance(one, Batch)]
-    waiting = sum(
-        one.tokens for one in others if not one.ended and not one.errors and one.work.rows and one.work.rows[0].body.get("model") == model
-    )
+    waiting = sum(one.tokens for one in others if not one.ended and not one.errors and one.total and one.model == model)
     if batch.tokens + waiting > fault.limit_tokens:
         words = f"Enqueued token limit reached for {model} in organization sandbox. Limit: {fault.limit_tokens} enqueued tokens."
         batch.errors.append({"code": "token_limit_exceeded", "line": None, "message": words, "param": None})

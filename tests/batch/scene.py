@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sqlite3
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 from pathlib import Path
@@ -28,12 +28,16 @@ def recipe_of(model: str, folder: Path, **more: Any) -> dict[str, Any]:
     return said | more
 
 
-def rows_of(count: int, *, text: str = "Name one use of item {n}.", task: str | None = None, **params: Any) -> list[NewRow]:
+def rows_of(count: int, **how: Any) -> list[NewRow]:
     """Different questions, each with its own id."""
+    return list(each_row(count, **how))
+
+
+def each_row(count: int, *, text: str = "Name one use of item {n}.", task: str | None = None, **params: Any) -> Iterator[NewRow]:
+    """The same, one at a time."""
     body = {"max_tokens": 20} | params
-    return [
-        NewRow(Request("night", ({"role": "user", "content": text.format(n=n)},), body), f"q{n}", Told(task=task)) for n in range(count)
-    ]
+    for n in range(count):
+        yield NewRow(Request("night", ({"role": "user", "content": text.format(n=n)},), body), f"q{n}", Told(task=task))
 
 
 def keys_for(openai_url: str, anthropic_url: str) -> dict[str, str]:

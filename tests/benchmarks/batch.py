@@ -29,7 +29,7 @@ from frugal_plugins.sandbox import Sandbox, VirtualClock
 from frugal_plugins.sandbox.faults import Fault
 from tests.batch.kills import Aftermath, kill_at, mortal
 from tests.batch.mortal import RemoteClock
-from tests.batch.scene import MODELS, PROVIDERS, START, Scene, keys_for, recipe_of, rows_of
+from tests.batch.scene import MODELS, PROVIDERS, START, Scene, each_row, keys_for, recipe_of, rows_of
 from tests.batch.test_killed import ASKED, CUT_ANSWERS
 from tests.benchmarks.batch_peers import run_peers
 
@@ -138,9 +138,15 @@ def large_job(url: str, rows: int) -> dict[str, Any]:
         clock = RemoteClock(url)
         more = {"ledger": {"path": str(Path(folder, "ledger.sqlite")), "queue_rows": 100_000}}
         recipe = Recipe.load(recipe_of(MODELS["openai"], Path(folder), **more), clock=clock.now)
-        jobs = BatchJobs(recipe, Path(folder, "jobs.sqlite"), sleep=clock.advance)
+        seen: dict[int, float] = {}
+
+        def look(step: str) -> None:
+            if step == "booked" and recipe.ledger is not None:
+                seen[recipe.ledger.written] = rss_mb()
+
+        jobs = BatchJobs(recipe, Path(folder, "jobs.sqlite"), sleep=clock.advance, persisted=look)
         started, wall = time.process_time(), time.monotonic()
-        jobs.add((row for row in rows_of(rows)), "large")
+        jobs.add(each_row(rows), "large")
         status = jobs.run("large")
         delivered = sum(row.reply is not None for row in jobs.results("large"))
         cpu = time.process_time() - started
@@ -148,10 +154,18 @@ def large_job(url: str, rows: int) -> dict[str, Any]:
         lost = 0 if recipe.ledger is None else recipe.ledger.lost
         jobs.close()
     peak_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    first, last = (pick(seen) for pick in (min, max))
+    grew = (seen[last] - seen[first]) / max(1, last - first) * 100_000
     return {
         "rows": rows, "delivered": delivered, "failed": status.failed, "ledger_rows_lost": lost,
         "cpu_s": round(cpu, 1), "wall_s": round(time.monotonic() - wall, 1), "rss_mb": round(peak_mb),
+        "grew_mb_per_100k_booked": round(grew, 1),
     }  # fmt: skip
+
+
+def rss_mb() -> float:
+    """What this process holds just now."""
+    return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize() / 1e6
 
 
 def run_chain(rows: int) -> dict[str, Any]:
@@ -202,6 +216,7 @@ def main() -> None:
     parser.add_argument("--data", help="not needed: the rows are made up")
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--quick", action="store_true", help="fewer rows and kill points, no large job")
+    parser.add_argument("--large-only", action="store_true", help="only the large job")
     parser.add_argument("--rows", type=int, default=50_000, help="rows of the large job")
     parser.add_argument("--peers", metavar="PYTHON", help="an interpreter with the peers (see batch_peers.py)")
     parser.add_argument("--serve", action="store_true", help=argparse.SUPPRESS)
@@ -214,6 +229,9 @@ def main() -> None:
         return
     if said.job:
         print(json.dumps(large_job(said.job[0], int(said.job[1]))))
+        return
+    if said.large_only:
+        print(json.dumps({f"rss_mb_{said.rows}": (large := run_large(said.rows))["rss_mb"], "large_job": large}))
         return
     scenarios, off = run_scenarios(40 if said.quick else 200)
     kills = run_kills(6 if said.quick else 1)
