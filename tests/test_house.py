@@ -33,7 +33,7 @@ FLOORS = (
     ),
     ("techniques", "ledger", "observe"),
     ("recipe", "report", "cached"),
-    ("estimate", "litellm", "langchain", "batch", "calibrate", "dashboard"),
+    ("estimate", "litellm", "langchain", "batch", "calibrate", "evaluate", "dashboard"),
     ("cli",),
 )
 FLOOR_OF = {room: number for number, rooms in enumerate(FLOORS, 1) for room in rooms}

@@ -15,6 +15,7 @@ from pydantic.config import JsonDict
 from frugal_plugins.recipe.alert_settings import AlertSettings, ObserveSettings
 from frugal_plugins.recipe.budget_settings import BudgetSettings
 from frugal_plugins.recipe.checks import missing_names, refuse
+from frugal_plugins.recipe.evaluate_settings import EvaluateSettings
 from frugal_plugins.recipe.fields import FileName, Flag, ModelName, ModeWord, Money, Number, Pattern, Section, TaskName, TierName, Whole
 from frugal_plugins.recipe.judge_settings import JudgeSettings
 from frugal_plugins.recipe.pipeline_settings import PipelineSettings
@@ -44,6 +45,7 @@ _EMPTY: Final[Mapping[str, str]] = {
     "prompt_cache": "is empty; write 'prompt_cache: {}' to turn it on with its defaults, or 'prompt_cache: off'",
     "cap": "is empty; write 'cap: {}' to turn it on with its defaults, or 'cap: off'",
     "batch": "is empty; write 'batch: {}' for its defaults",
+    "evaluate": "is empty; write 'evaluate: {}' for its defaults",
     "budget": "is empty; write a limit under it, as 'run_usd: 0.50', or remove this key",
     "pipeline": "is empty; write a prompt under it, or remove this key",
     "observe": "is empty; write 'observe: {}' for OpenTelemetry, or remove this key",
@@ -143,6 +145,7 @@ class RecipeSettings(Section):
     cap: CapSettings | None = Field(default=None, description="Bound answers by what their kind of work needs.")
     prompt_cache: PromptCacheSettings | None = Field(default=None, description="Make the most of the provider's prompt cache.")
     batch: BatchSectionSettings | None = Field(default=None, description="How jobs of `frugal batch` and BatchExecutor are run.")
+    evaluate: EvaluateSettings | None = Field(default=None, description="How `frugal evaluate` scores answers.")
     budget: BudgetSettings | None = Field(default=None, description="The most an agent may spend.")
     observe: ObserveSettings | None = Field(default=None, description="What monitoring is told of each request.")
     alerts: tuple[AlertSettings, ...] = Field(default=(), max_length=50, description="Budgets, and what happens when one is reached.")

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from frugal_plugins.sandbox.api_errors import ApiError, bad_request, server_error
+from frugal_plugins.sandbox.codec import dumps, loads
 from frugal_plugins.sandbox.dice import Dice, seed_of
 from frugal_plugins.sandbox.faults import Fault
 from frugal_plugins.sandbox.provider import Call, JsonReply, Provider, StreamReply
@@ -28,20 +29,31 @@ Answering = Callable[[Provider, Call], JsonReply | StreamReply]
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One line of a batch: its id, what it asks, and of whom."""
+    """One line of a batch: its id and what it asks, as compact JSON: a batch of many rows lies here for a day."""
 
     custom_id: str
-    body: Mapping[str, Any]
+    written: bytes
+
+    @property
+    def body(self) -> Mapping[str, Any]:
+        """What it asks."""
+        found: Mapping[str, Any] = loads(self.written)
+        return found
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What became of a row. `error` is set for rows that were refused or failed."""
+    """What became of a row; `written` is the answer as compact JSON. `error` is set for rows that were refused or failed."""
 
     how: How
-    body: Any = None
+    written: bytes = b"null"
     error: ApiError | None = None
     request_id: str = ""
+
+    @property
+    def body(self) -> Any:
+        """The answer."""
+        return loads(self.written)
 
 
 @dataclass(slots=True)
@@ -105,7 +117,7 @@ class Work:
         except ApiError as error:
             return Outcome("refused", error=error, request_id=request_id)
         assert isinstance(reply, JsonReply)
-        return Outcome("done", body=reply.body, request_id=request_id)
+        return Outcome("done", dumps(reply.body), request_id=request_id)
 
 
 def spoil(work: Work, lines: list[tuple[str, bytes]]) -> bytes:

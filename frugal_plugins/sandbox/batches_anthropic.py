@@ -57,7 +57,7 @@ def create(provider: Provider, call: Call) -> JsonReply:
             raise bad_request(f"requests.{place}.params.stream: streaming is not supported in a batch")
         if name in rows:
             raise bad_request(f"requests.{place}.custom_id: custom_id '{name}' is not unique")
-        rows[name] = Row(name, params)
+        rows[name] = Row(name, dumps(params))
     now = provider.clock.now()
     faults = provider.faults.for_batch(requests[0]["params"].get("model"))
     slow = next((fault.hold_seconds for fault in faults if fault.kind == "batch_slow"), WORK_SECONDS)

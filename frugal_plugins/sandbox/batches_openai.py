@@ -205,7 +205,7 @@ def _end(provider: Provider, batch: Batch, status: str, at: float) -> None:
 def _as_json(provider: Provider, batch: Batch) -> dict[str, Any]:
     _proceed(provider, batch)
     work, now = batch.work, provider.clock.now()
-    done, bad, usage = _sums(work) if batch.sums is None else batch.sums
+    done, bad, usage = batch.sums or (*_counted(work), None)
     shown: dict[str, Any] = {
         "id": batch.id,
         "object": "batch",
@@ -222,7 +222,7 @@ def _as_json(provider: Provider, batch: Batch) -> dict[str, Any]:
         "request_counts": {"total": 0 if batch.status in ("validating", "failed") else batch.total, "completed": done, "failed": bad},
         "metadata": batch.metadata,
         "model": batch.model,
-        "usage": usage if batch.ended else None,
+        "usage": usage,
     }
     late = work.fault("batch_late_output")
     if late is not None and batch.ended and now < work.over_at + STEP_SECONDS + late.hold_seconds:
@@ -232,8 +232,14 @@ def _as_json(provider: Provider, batch: Batch) -> dict[str, Any]:
     return shown
 
 
+def _counted(work: Work) -> tuple[int, int]:
+    """Rows answered so far, and rows that came to nothing."""
+    done = sum(outcome.how == "done" for outcome in work.outcomes)
+    return done, len(work.outcomes) - done
+
+
 def _sums(work: Work) -> tuple[int, int, dict[str, Any]]:
-    """Rows answered so far, rows not answered, and what they used."""
+    """The same, and what they used."""
     used = [outcome.body["usage"] for outcome in work.outcomes if outcome.how == "done"]
     read = sum(one.get("prompt_tokens", one.get("input_tokens", 0)) for one in used)
     written = sum(one.get("completion_tokens", one.get("output_tokens", 0)) for one in used)
@@ -248,7 +254,7 @@ def _sums(work: Work) -> tuple[int, int, dict[str, Any]]:
         "output_tokens_details": {"reasoning_tokens": thought},
         "total_tokens": read + written,
     }
-    return len(used), len(work.outcomes) - len(used), usage
+    return (*_counted(work), usage)
 
 
 def _check_metadata(metadata: Any) -> None:
@@ -287,14 +293,15 @@ def _read_lines(content: bytes, endpoint: str) -> tuple[list[Row], list[dict[str
     if len(lines) > MOST_LINES:
         words = f"The batch input file contains {len(lines)} requests, the limit is {MOST_LINES}."
         return [], [{"code": "too_many_tasks", "line": None, "message": words, "param": None}]
-    inputs = 0
+    inputs, model = 0, None
     for number, raw in enumerate(lines, start=1):
-        line, problem = _line(raw, endpoint, seen, rows[0].body.get("model") if rows else None)
+        line, problem = _line(raw, endpoint, seen, model)
         if problem is not None:
             errors.append({"code": problem[0], "line": number, "message": problem[1], "param": problem[2]})
             continue
         seen.add(line["custom_id"])
-        rows.append(Row(line["custom_id"], line["body"]))
+        model = model or line["body"].get("model")
+        rows.append(Row(line["custom_id"], dumps(line["body"])))
         given = line["body"].get("input")
         inputs += len(given) if isinstance(given, list) else 1
     if endpoint == "/v1/embeddings" and inputs > MOST_LINES:
