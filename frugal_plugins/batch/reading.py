@@ -31,6 +31,7 @@ class RowResult:
         reply: the answer, or None. An embeddings answer is in `reply.raw`, as the API gives it, and in `vectors`.
         error: why there is none, with what to do; None while the row is under way.
         frugal: what the recipe did.
+        usd: what its calls have cost so far; None where one has no known price.
     """
 
     n: int
@@ -39,6 +40,7 @@ class RowResult:
     error: str | None
     frugal: Mapping[str, Any]
     endpoint: Endpoint = "chat"
+    usd: Decimal | None = Decimal(0)
 
     @property
     def vectors(self) -> list[list[float]]:
@@ -138,9 +140,14 @@ def results_of(store: JobStore, job: str, after: int = -1) -> Iterator[RowResult
     while True:
         rows = store.all("SELECT n, name, result, error FROM rows WHERE job = ? AND n > ? ORDER BY n LIMIT ?", job, after, _READ)
         said = [None if row["result"] is None else json.loads(row["result"]) for row in rows]
-        calls = _calls(store, job, [row["n"] for row, one in zip(rows, said, strict=True) if one is not None and "call" in one])
+        calls = _calls(store, job, [row["n"] for row in rows])
+        paid = _paid(store, job, rows, calls)
         for row, one in zip(rows, said, strict=True):
-            yield RowResult(row["n"], row["name"], None, row["error"], {}, usual) if one is None else _result(row, one, calls)
+            usd_of = paid.get(row["n"], Decimal(0))
+            if one is None:
+                yield RowResult(row["n"], row["name"], None, row["error"], {}, usual, usd_of)
+            else:
+                yield _result(row, one, calls, usd_of)
         if len(rows) < _READ:
             return
         after = rows[-1]["n"]
@@ -148,13 +155,33 @@ def results_of(store: JobStore, job: str, after: int = -1) -> Iterator[RowResult
 
 def _calls(store: JobStore, job: str, rows: list[int]) -> dict[tuple[int, int], Mapping[str, Any]]:
     """The calls that rows point at, and those which these share."""
-    columns = "row, n, reply, raw, leader_row, leader_n"
+    columns = "row, n, state, reply, raw, picousd, leader_row, leader_n"
     calls = store.calls_of(job, rows, columns)
     leaders = sorted({call["leader_row"] for call in calls.values() if call["leader_row"] is not None} - set(rows))
     return calls | store.calls_of(job, leaders, columns)
 
 
-def _result(row: Mapping[str, Any], said: Mapping[str, Any], calls: Mapping[tuple[int, int], Mapping[str, Any]]) -> RowResult:
+def _paid(
+    store: JobStore, job: str, rows: list[Mapping[str, Any]], calls: Mapping[tuple[int, int], Mapping[str, Any]]
+) -> dict[int, Decimal | None]:
+    """What each row's own calls came to, lines that got lost included; None where a price is not known."""
+    if not rows:
+        return {}
+    between = (job, rows[0]["n"], rows[-1]["n"])
+    pico = [
+        (one["row"], one["picousd"]) for one in store.all("SELECT row, picousd FROM lost WHERE job = ? AND row BETWEEN ? AND ?", *between)
+    ]
+    pico += [(place[0], call["picousd"]) for place, call in calls.items() if call["state"] == "answered"]
+    paid: dict[int, Decimal | None] = {}
+    for row, cost in pico:
+        before, now = paid.get(row, Decimal(0)), usd(cost)
+        paid[row] = None if before is None or now is None else before + now
+    return paid
+
+
+def _result(
+    row: Mapping[str, Any], said: Mapping[str, Any], calls: Mapping[tuple[int, int], Mapping[str, Any]], paid_usd: Decimal | None
+) -> RowResult:
     endpoint: Endpoint = said.get("endpoint", "chat")
     if "call" in said:
         call = calls[row["n"], said["call"]]
@@ -169,7 +196,7 @@ def _result(row: Mapping[str, Any], said: Mapping[str, Any], calls: Mapping[tupl
         reply = reply_from(json.dumps(said["reply"]), None).with_(raw=said["raw"])
     if endpoint == "embeddings" and isinstance(reply.raw, dict):
         reply = reply.with_(raw={**reply.raw, "data": [_numbers(one) for one in reply.raw["data"]]})
-    return RowResult(row["n"], row["name"], reply, None, said["frugal"], endpoint)
+    return RowResult(row["n"], row["name"], reply, None, said["frugal"], endpoint, paid_usd)
 
 
 def _numbers(one: Mapping[str, Any]) -> Mapping[str, Any]:

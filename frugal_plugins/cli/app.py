@@ -11,6 +11,7 @@ import typer
 from frugal_plugins import __version__
 from frugal_plugins.cli.batch_commands import batch_app
 from frugal_plugins.cli.cache_commands import cache_app
+from frugal_plugins.cli.evaluate_options import add_to as add_evaluate
 from frugal_plugins.cli.failures import DEBUG, plainly
 from frugal_plugins.cli.learning_commands import add_to as add_learning_commands
 from frugal_plugins.cli.ledger_commands import ledger_app
@@ -278,6 +279,7 @@ def sandbox(
 
 
 add_learning_commands(app)
+add_evaluate(app)
 add_prompt_commands(app)
 
 

@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from frugal_plugins.batch import RowResult
 from frugal_plugins.errors import InputError, MissingExtra
+from frugal_plugins.report.words import number
 from frugal_plugins.request import Endpoint, Reply
 
 _FORMULA: Final = ("=", "+", "-", "@", "\t", "\r")
@@ -52,7 +53,7 @@ def jsonl_writer(file: Any) -> Write:
         if row.name is not None:
             said["custom_id"] = row.name
         if row.reply is not None:
-            said |= {"response": response_of(row.reply, row.endpoint), "frugal": row.frugal}
+            said |= {"response": response_of(row.reply, row.endpoint), "frugal": told_of(row)}
         elif row.error is not None:
             said["error"] = {"message": row.error}
         file.write(json.dumps(said, ensure_ascii=False, separators=(",", ":")) + "\n")
@@ -131,6 +132,11 @@ def _records(row: RowResult) -> Iterator[dict[str, Any]]:
 def _harmless(word: Any) -> Any:
     """A cell that a spreadsheet shows and does not run."""
     return f"'{word}" if isinstance(word, str) and word.startswith(_FORMULA) else word
+
+
+def told_of(row: RowResult) -> dict[str, Any]:
+    """What the recipe did, and what the row cost."""
+    return {**row.frugal, "usd": number(row.usd)}
 
 
 def response_of(reply: Reply, endpoint: Endpoint = "chat") -> dict[str, Any]:

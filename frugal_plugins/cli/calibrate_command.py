@@ -137,14 +137,14 @@ def _label(recipe: WatchedRecipe, store: OutcomeFile, wishes: Wishes) -> Labelle
     note(f"To ask: {len(pairs):,} answers to {requests:,} requests from {words(chosen)}, each judged by {bare_name(judge)}: {cost}.")
     if pairs and wishes.live:
         demand_keys([*chosen, judge])
-        _agreed(wishes)
+        agreed(yes=wishes.yes)
     with _provider(wishes):
         return asyncio.run(label(pairs, judge, recipe, store, wishes.max_usd))
 
 
-def _agreed(wishes: Wishes) -> None:
+def agreed(*, yes: bool) -> None:
     """Nothing is paid before somebody said yes."""
-    if wishes.yes:
+    if yes:
         return
     if not sys.stdin.isatty():
         raise InputError("this costs money; add --yes to agree to the price, or --provider sandbox to rehearse. Nothing was sent")

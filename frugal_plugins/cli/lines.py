@@ -5,10 +5,10 @@ from __future__ import annotations
 import hashlib
 import json
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 from frugal_plugins.cli.table_lines import TABLES, table_lines
 from frugal_plugins.errors import InputError
@@ -29,6 +29,8 @@ CHAT_ONLY: Final[tuple[Endpoint, ...]] = ("chat",)
 EVERYTHING: Final[tuple[Endpoint, ...]] = ("chat", "responses", "embeddings", "messages")
 _DIGEST_CHARS: Final = 16
 
+Filled = Callable[[Mapping[str, Any]], dict[str, Any]]
+
 
 @dataclass(frozen=True, slots=True)
 class Line:
@@ -40,6 +42,7 @@ class Line:
         custom_id: the caller's own name for the request, where there is one.
         params: the body without `model` and `messages`.
         frugal: what the caller said in `frugal` or `metadata.frugal`.
+        aside: fields that are not part of the request, such as the right answer.
         bad: why the line cannot be used, or None.
     """
 
@@ -52,6 +55,7 @@ class Line:
     frugal: Mapping[str, Any] = field(default_factory=dict)
     bad: str | None = None
     endpoint: Endpoint = "chat"
+    aside: Mapping[str, Any] = field(default_factory=dict)
 
     def problem(self, source: str) -> InputError:
         """The line's problem, with its place and what to do."""
@@ -62,20 +66,43 @@ class Line:
         return Request(self.model or model, self.messages, self.params, endpoint=self.endpoint)
 
 
+class RequestLines(Protocol):
+    """Requests, one on each line; can be read more than once. `source` is what they are called in messages."""
+
+    source: str
+
+    def __iter__(self) -> Iterator[Line]: ...
+
+    def count(self) -> int:
+        """How many requests there are."""
+
+
 class InputLines:
     """A JSONL, CSV or Parquet file, or stdin (JSONL, which is read whole). Can be read more than once.
 
     Args:
         endpoints: which kinds of request may come.
         documents: whether a plain text is one to be embedded, because the recipe's model does nothing else.
+        aside: fields that are no part of the request and are kept beside it; a line that differs in nothing else is the same line.
+        filled: makes a body of a line that has neither messages nor input: the variables of a prompt.
 
     Raises InputError when the file cannot be opened.
     """
 
-    def __init__(self, source: str, endpoints: tuple[Endpoint, ...] = CHAT_ONLY, *, documents: bool = False) -> None:
+    def __init__(
+        self,
+        source: str,
+        endpoints: tuple[Endpoint, ...] = CHAT_ONLY,
+        *,
+        documents: bool = False,
+        aside: tuple[str, ...] = (),
+        filled: Filled | None = None,
+    ) -> None:
         self.source = "stdin" if source == STDIN else source
         self._endpoints = endpoints
         self._documents = documents
+        self._aside = aside
+        self._filled = filled
         self._held = sys.stdin.buffer.read().splitlines(keepends=True) if source == STDIN else None
 
     def __iter__(self) -> Iterator[Line]:
@@ -83,7 +110,7 @@ class InputLines:
         for number, raw in enumerate(self._raw(), start=1):
             if not raw.strip():
                 continue
-            line = parse_line(raw, number, self._endpoints, documents=self._documents)
+            line = parse_line(raw, number, self._endpoints, documents=self._documents, aside=self._aside, filled=self._filled)
             if line.custom_id is not None and line.bad is None:
                 first = used.setdefault(line.custom_id, number)
                 if first != number:
@@ -99,7 +126,7 @@ class InputLines:
             yield from self._held
             return
         if Path(self.source).suffix.lower() in TABLES:
-            yield from table_lines(Path(self.source))
+            yield from table_lines(Path(self.source), texts=self._aside)
             return
         try:
             with Path(self.source).open("rb") as file:
@@ -108,7 +135,15 @@ class InputLines:
             raise InputError(f"the input cannot be read ({error.strerror}); check the path", file=self.source) from error
 
 
-def parse_line(raw: bytes, number: int, endpoints: tuple[Endpoint, ...] = CHAT_ONLY, *, documents: bool = False) -> Line:
+def parse_line(
+    raw: bytes,
+    number: int,
+    endpoints: tuple[Endpoint, ...] = CHAT_ONLY,
+    *,
+    documents: bool = False,
+    aside: tuple[str, ...] = (),
+    filled: Filled | None = None,
+) -> Line:
     """Read one line: an OpenAI-style body, the batch form with `custom_id` and `body`, or a document with `id` and `text`."""
     digest = hashlib.sha256(raw.strip()).hexdigest()[:_DIGEST_CHARS]
     try:
@@ -120,6 +155,14 @@ def parse_line(raw: bytes, number: int, endpoints: tuple[Endpoint, ...] = CHAT_O
         return Line(number, digest, bad=f"the line is not JSON ({getattr(error, 'msg', None) or error}){half}")
     if not isinstance(said, dict):
         return Line(number, digest, bad=f"the line is {type(said).__name__}, not an object")
+    beside = _put_aside(said, aside)
+    if aside:
+        digest = hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()[:_DIGEST_CHARS]
+    if filled is not None and not {"messages", "input", "body"} & said.keys():
+        try:
+            said = filled(said)
+        except InputError as error:
+            return Line(number, digest, bad=str(error))
     if documents and "text" in said and not {"messages", "input", "body"} & said.keys():
         said = _as_document(said)
     custom_id = said.get("custom_id")
@@ -137,7 +180,16 @@ def parse_line(raw: bytes, number: int, endpoints: tuple[Endpoint, ...] = CHAT_O
     own = {"custom_id", "frugal", "url", "method"} if body is said else set()
     params = {key: value for key, value in body.items() if key not in _NOT_SENT | own | {"model", "messages"}}
     messages = () if endpoint == "embeddings" else _items(params.pop("input")) if endpoint == "responses" else tuple(body["messages"])
-    return Line(number, digest, name, body.get("model"), messages, params, _frugal(said, body), endpoint=endpoint)
+    return Line(number, digest, name, body.get("model"), messages, params, _frugal(said, body), endpoint=endpoint, aside=beside)
+
+
+def _put_aside(said: dict[str, Any], names: tuple[str, ...]) -> dict[str, Any]:
+    """Take what is no part of the request out of a line: beside the body, in it, or in its metadata."""
+    body = said.get("body")
+    inner = body if isinstance(body, dict) else said
+    metadata = inner.get("metadata")
+    places = [said, inner, metadata if isinstance(metadata, dict) else {}]
+    return {name: place.pop(name) for name in names for place in places if name in place}
 
 
 def _as_document(said: Mapping[str, Any]) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from typing import Any, Final
 from openai import OpenAIError
 
 from frugal_plugins.cli.delivered import Delivered
-from frugal_plugins.cli.lines import InputLines, Line
+from frugal_plugins.cli.lines import Line, RequestLines
 from frugal_plugins.cli.pace import Pace, asked_to_wait, backoff_seconds, wait
 from frugal_plugins.cli.purse import Purse
 from frugal_plugins.cli.refusals import Verdict, error_record, verdict, was_refused, what_to_do
@@ -21,6 +21,7 @@ from frugal_plugins.cli.screen import note
 from frugal_plugins.cli.tally import Tally
 from frugal_plugins.cli.watched import Watch, WatchedRecipe, watching
 from frugal_plugins.errors import FrugalError, InputError
+from frugal_plugins.report.words import number
 
 _MOST_ATTEMPTS: Final = {Verdict.SLOWER: 12, Verdict.AGAIN: 4, Verdict.STOP: 1, Verdict.ANSWER: 1}
 _LEAST_FREE_BYTES: Final = 1 << 20
@@ -38,7 +39,7 @@ class Run:
     """
 
     recipe: WatchedRecipe
-    lines: InputLines
+    lines: RequestLines
     output: Delivered
     ask: Callable[[Line], Any]
     pace: Pace
@@ -68,9 +69,9 @@ class Run:
 
     async def _watch_signals(self) -> None:
         loop = asyncio.get_running_loop()
-        for number in (signal.SIGINT, signal.SIGTERM):
+        for one in (signal.SIGINT, signal.SIGTERM):
             try:
-                loop.add_signal_handler(number, self._interrupt)
+                loop.add_signal_handler(one, self._interrupt)
             except (NotImplementedError, RuntimeError, ValueError):  # Windows, or not the main thread: Ctrl-C then stops at once
                 return
 
@@ -162,14 +163,14 @@ class Run:
                 attempts[say] += 1
                 enough = attempts[say] >= _MOST_ATTEMPTS[say] or self.stop.is_set()
                 if say is Verdict.ANSWER or (say is Verdict.AGAIN and enough and self.tally.answered > answered_before):
-                    return {"error": error_record(error), "frugal": _told(watch)}
+                    return {"error": error_record(error), "frugal": _told(watch, self.recipe)}
                 if enough:
                     self._halt(what_to_do(error))
                     return None
                 await self._hold_back(say, attempts[say], error)
                 continue
             self.pace.went_well()
-            return {"response": response.model_dump(), "frugal": _told(watch)}
+            return {"response": response.model_dump(), "frugal": _told(watch, self.recipe)}
 
     async def _hold_back(self, say: Verdict, attempt: int, error: Exception) -> None:
         self.tally.retries += 1
@@ -211,11 +212,12 @@ class Run:
         wake.add_done_callback(self.tasks.discard)
 
 
-def _told(watch: Watch) -> dict[str, Any]:
-    """What the recipe did, for the output line."""
-    if watch.ctx is None:
+def _told(watch: Watch, recipe: WatchedRecipe) -> dict[str, Any]:
+    """What the recipe did and what the request cost, for the output line."""
+    settled = watch.settled(recipe)
+    if watch.ctx is None or settled is None:
         return {}
     reply, ctx = watch.reply, watch.ctx
     why = "; ".join(f"{d.technique} {d.action}: {d.why}" for d in ctx.decisions)
     cache = None if reply is None else "hit" if reply.saved is not None else "miss"
-    return {"id": ctx.id, "model": None if reply is None else reply.model, "why": why, "cache": cache}
+    return {"id": ctx.id, "model": None if reply is None else reply.model, "why": why, "cache": cache, "usd": number(settled.actual_usd)}

@@ -18,13 +18,14 @@ from typing import Any
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from frugal_plugins.batch import BatchJobs, BatchSettings, JobStatus, NewRow, RowResult
-from frugal_plugins.cli.batch_output import response_of
+from frugal_plugins.cli.batch_output import response_of, told_of
 from frugal_plugins.cli.delivered import Delivered
-from frugal_plugins.cli.lines import EVERYTHING, InputLines, Line
+from frugal_plugins.cli.lines import EVERYTHING, InputLines, Line, RequestLines
 from frugal_plugins.cli.provider import needs_sandbox, pointed_at
+from frugal_plugins.cli.sandbox_command import recorded_file
 from frugal_plugins.cli.screen import console
 from frugal_plugins.cli.tally import Tally
-from frugal_plugins.cli.watched import WatchedRecipe
+from frugal_plugins.cli.watched import RecipeSource, WatchedRecipe
 from frugal_plugins.errors import FrugalError, InputError
 from frugal_plugins.ledger.settle import Entry, settle
 from frugal_plugins.recipe.settings import parse
@@ -41,6 +42,7 @@ class BatchWishes:
     skip_bad: bool = False
     max_usd: Decimal | None = None
     limit: int | None = None
+    recorded: Path | None = None
 
 
 def input_lines(recipe_source: str, source: str) -> InputLines:
@@ -49,10 +51,10 @@ def input_lines(recipe_source: str, source: str) -> InputLines:
     return InputLines(source, EVERYTHING, documents="embed" in settings.tiers[settings.baseline].models[0])
 
 
-def run_in_batches(recipe_source: str, lines: InputLines, output: Delivered, tally: Tally, wishes: BatchWishes) -> WatchedRecipe:
+def run_in_batches(recipe_source: RecipeSource, lines: RequestLines, output: Delivered, tally: Tally, wishes: BatchWishes) -> WatchedRecipe:
     """Run every line that has no answer yet through batches; what came of it is in `tally` and in the output."""
     with ExitStack() as around:
-        clock, sleep = _time(around, live=wishes.live)
+        clock, sleep = _time(around, wishes)
         recipe = WatchedRecipe.load(recipe_source, clock=clock) if wishes.live else WatchedRecipe.rehearse(recipe_source, clock=clock)
         around.callback(recipe.close)
         said = BatchSettings.of(recipe)
@@ -75,20 +77,20 @@ def run_in_batches(recipe_source: str, lines: InputLines, output: Delivered, tal
     return recipe
 
 
-def _time(around: ExitStack, *, live: bool) -> tuple[Callable[[], float], Callable[[float], None]]:
+def _time(around: ExitStack, wishes: BatchWishes) -> tuple[Callable[[], float], Callable[[float], None]]:
     """The clock and how to wait: the real ones, or those of a provider on this machine where a day passes at once."""
-    if live:
+    if wishes.live:
         return time.time, time.sleep
     needs_sandbox()
     from frugal_plugins.sandbox import Sandbox, VirtualClock
 
     clock = VirtualClock(time.time())
-    sandbox = around.enter_context(Sandbox(clock=clock))
+    sandbox = around.enter_context(Sandbox(clock=clock, recorded=recorded_file(wishes.recorded)))
     around.enter_context(pointed_at(sandbox))
     return clock.now, clock.advance
 
 
-def _job(jobs: BatchJobs, lines: InputLines, output: Delivered, tally: Tally, wishes: BatchWishes) -> str | None:
+def _job(jobs: BatchJobs, lines: RequestLines, output: Delivered, tally: Tally, wishes: BatchWishes) -> str | None:
     """The job of an earlier run that was broken off, or a new one for the lines without an answer; None when there are none."""
     known = jobs.store.one("SELECT id FROM jobs ORDER BY created DESC LIMIT 1")
     if known is not None:
@@ -114,7 +116,7 @@ def _chain(first: NewRow, rest: Iterator[NewRow]) -> Iterator[NewRow]:
     yield from rest
 
 
-def _rows(jobs: BatchJobs, lines: InputLines, output: Delivered, tally: Tally, wishes: BatchWishes) -> Iterator[NewRow]:
+def _rows(jobs: BatchJobs, lines: RequestLines, output: Delivered, tally: Tally, wishes: BatchWishes) -> Iterator[NewRow]:
     for number, line in enumerate(lines):
         if wishes.limit is not None and number >= wishes.limit:
             return
@@ -142,7 +144,7 @@ def _line(row: RowResult) -> Line:
     return Line(number, digest, custom_id)
 
 
-def _same_input(jobs: BatchJobs, job: str, lines: InputLines) -> None:
+def _same_input(jobs: BatchJobs, job: str, lines: RequestLines) -> None:
     """The rows of a job under way must still be lines of the input, or answers would stand beside the wrong questions."""
     digests = {line.number: line.digest for line in lines}
     for row in jobs.results(job):
@@ -151,7 +153,7 @@ def _same_input(jobs: BatchJobs, job: str, lines: InputLines) -> None:
             raise _changed(lines, line.number, Path(jobs.store.path))
 
 
-def _changed(lines: InputLines, number: int, held_by: Path) -> InputError:
+def _changed(lines: RequestLines, number: int, held_by: Path) -> InputError:
     words = f"this line is not the one that {held_by} has an answer for or is waiting for; the input has changed since. "
     return InputError(words + "Restore the input, or name another --output to start over.", file=lines.source, line=number)
 
@@ -192,8 +194,8 @@ def _run(jobs: BatchJobs, job: str, output: Delivered, tally: Tally) -> None:
 
 def _record(row: RowResult) -> dict[str, Any]:
     if row.reply is None:
-        return {"error": {"type": "RowFailed", "message": row.error, "status": None}, "frugal": dict(row.frugal)}
-    return {"response": response_of(row.reply, row.endpoint), "frugal": dict(row.frugal)}
+        return {"error": {"type": "RowFailed", "message": row.error, "status": None}, "frugal": told_of(row)}
+    return {"response": response_of(row.reply, row.endpoint), "frugal": told_of(row)}
 
 
 def _count(tally: Tally, entry: Entry) -> None:

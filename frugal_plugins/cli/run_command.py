@@ -16,12 +16,12 @@ from rich.table import Table
 
 from frugal_plugins.cli.delivered import Delivered
 from frugal_plugins.cli.failures import BAD_INPUT, FAILED, INTERRUPTED
-from frugal_plugins.cli.lines import InputLines, Line
+from frugal_plugins.cli.lines import InputLines, Line, RequestLines
 from frugal_plugins.cli.provider import demand_keys, load_litellm, needs_sandbox, pointed_at
 from frugal_plugins.cli.sandbox_command import recorded_file
 from frugal_plugins.cli.screen import console, note, result
 from frugal_plugins.cli.tally import Tally
-from frugal_plugins.cli.watched import WatchedRecipe
+from frugal_plugins.cli.watched import RecipeSource, WatchedRecipe
 from frugal_plugins.errors import InputError
 from frugal_plugins.report.text import table
 from frugal_plugins.report.words import money, number, percent
@@ -43,11 +43,27 @@ class Wishes:
 def run_file(recipe_source: str, source: str, output: Path, wishes: Wishes, *, as_json: bool) -> None:
     """Run a file and leave with 0, 1 (some requests failed or are left), 2 (bad input) or 130 (interrupted)."""
     if wishes.batch:
-        _run_batch(recipe_source, source, output, wishes, as_json=as_json)
-        return
-    recipe = WatchedRecipe.load(recipe_source) if wishes.live else WatchedRecipe.rehearse(recipe_source)
-    lines = InputLines(source)
+        from frugal_plugins.cli.run_batch import input_lines
+
+        lines = input_lines(recipe_source, source)
+    else:
+        lines = InputLines(source)
+    tally, recipe = answer_lines(recipe_source, lines, output, wishes)
+    result(_figures(tally, recipe, output), lambda: _table(tally, recipe), as_json=as_json)
+    leave(tally, recipe, output)
+
+
+def answer_lines(recipe_source: RecipeSource, lines: RequestLines, output: Path, wishes: Wishes) -> tuple[Tally, WatchedRecipe]:
+    """Answer every line that has no answer in the output yet; what came of it is in the tally."""
     total = lines.count()
+    tally = Tally(total=total if wishes.limit is None else min(total, wishes.limit))
+    run = _in_batches if wishes.batch else _at_once
+    recipe = run(recipe_source, lines, output, wishes, tally)
+    return tally, recipe
+
+
+def _at_once(source: RecipeSource, lines: RequestLines, output: Path, wishes: Wishes, tally: Tally) -> WatchedRecipe:
+    recipe = WatchedRecipe.load(source) if wishes.live else WatchedRecipe.rehearse(source)
     load_litellm()
     with ExitStack() as open_things:
         _demand(recipe, lines, wishes)
@@ -56,35 +72,33 @@ def run_file(recipe_source: str, source: str, output: Path, wishes: Wishes, *, a
             open_things.enter_context(_sandbox(wishes))
         if delivered.done or delivered.maybe_paid:
             note(_resumed(delivered))
-        tally = Tally(total=total if wishes.limit is None else min(total, wishes.limit), asked_again=len(delivered.maybe_paid))
+        tally.asked_again = len(delivered.maybe_paid)
         try:
             asyncio.run(_run(recipe, lines, delivered, wishes, tally))
         finally:
             recipe.close()
-        complete = tally.stopped is None and tally.error is None and tally.done >= total
-        delivered.close(complete=complete)
-    result(_figures(tally, recipe, output), lambda: _table(tally, recipe), as_json=as_json)
-    _leave(tally, recipe, output)
+        delivered.close(complete=_is_complete(tally, lines))
+    return recipe
 
 
-def _run_batch(recipe_source: str, source: str, output: Path, wishes: Wishes, *, as_json: bool) -> None:
-    """The same files through the providers' batches."""
-    from frugal_plugins.cli.run_batch import BatchWishes, input_lines, run_in_batches
+def _in_batches(source: RecipeSource, lines: RequestLines, output: Path, wishes: Wishes, tally: Tally) -> WatchedRecipe:
+    """The same through the providers' batches."""
+    from frugal_plugins.cli.run_batch import BatchWishes, run_in_batches
 
-    lines = input_lines(recipe_source, source)
-    total = lines.count()
-    tally = Tally(total=total if wishes.limit is None else min(total, wishes.limit))
     with Delivered(output) as delivered:
         if not delivered.resumable:
             raise InputError(f"{output} is no file; a batch takes hours and goes on after a stop, so name a file")
-        said = BatchWishes(wishes.live, wishes.skip_bad, wishes.max_usd, wishes.limit)
-        recipe = run_in_batches(recipe_source, lines, delivered, tally, said)
-        delivered.close(complete=tally.stopped is None and tally.error is None and tally.done >= total)
-    result(_figures(tally, recipe, output), lambda: _table(tally, recipe), as_json=as_json)
-    _leave(tally, recipe, output)
+        said = BatchWishes(wishes.live, wishes.skip_bad, wishes.max_usd, wishes.limit, wishes.recorded)
+        recipe = run_in_batches(source, lines, delivered, tally, said)
+        delivered.close(complete=_is_complete(tally, lines))
+    return recipe
 
 
-def _demand(recipe: WatchedRecipe, lines: InputLines, wishes: Wishes) -> None:
+def _is_complete(tally: Tally, lines: RequestLines) -> bool:
+    return tally.stopped is None and tally.error is None and tally.done >= lines.count()
+
+
+def _demand(recipe: WatchedRecipe, lines: RequestLines, wishes: Wishes) -> None:
     """Before anything is sent: the sandbox can run, or the keys are there."""
     if not wishes.live:
         needs_sandbox()
@@ -102,7 +116,7 @@ def _sandbox(wishes: Wishes) -> Iterator[None]:
         yield
 
 
-async def _run(recipe: WatchedRecipe, lines: InputLines, delivered: Delivered, wishes: Wishes, tally: Tally) -> None:
+async def _run(recipe: WatchedRecipe, lines: RequestLines, delivered: Delivered, wishes: Wishes, tally: Tally) -> None:
     import litellm
 
     from frugal_plugins.cli.pace import Pace
@@ -190,7 +204,7 @@ def _table(tally: Tally, recipe: WatchedRecipe) -> Table:
     return table(f"frugal run with '{recipe.name}'", ("", ""), rows)
 
 
-def _leave(tally: Tally, recipe: WatchedRecipe, output: Path) -> None:
+def leave(tally: Tally, recipe: WatchedRecipe, output: Path) -> None:
     """Say what is left to do, and choose the exit code."""
     if recipe.ledger is not None and recipe.ledger.lost:
         note(f"frugal: the ledger lost {recipe.ledger.lost:,} rows; the answers are safe, the sums of frugal report are too low by these")

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Final
@@ -21,9 +21,12 @@ _TEXTS: Final = frozenset({"custom_id", "id", "model", "text", "prompt", "system
 _TAKE: Final = 1000
 
 
-def table_lines(path: Path) -> Iterator[bytes]:
-    """The rows as JSON lines. Raises InputError for a file that cannot be read, or without a usable column."""
-    rows = _csv(path) if path.suffix.lower() == ".csv" else _parquet(path)
+def table_lines(path: Path, texts: Iterable[str] = ()) -> Iterator[bytes]:
+    """The rows as JSON lines; `texts` are columns whose cells stay as they are written.
+
+    Raises InputError for a file that cannot be read, or without a usable column.
+    """
+    rows = _csv(path, _TEXTS.union(texts)) if path.suffix.lower() == ".csv" else _parquet(path)
     for row in rows:
         yield json.dumps(_line(row), ensure_ascii=False, default=str).encode("utf-8", "replace") + b"\n"
 
@@ -46,7 +49,7 @@ def _line(row: Mapping[str, Any]) -> dict[str, Any]:
     return said
 
 
-def _csv(path: Path) -> Iterator[Mapping[str, Any]]:
+def _csv(path: Path, texts: frozenset[str]) -> Iterator[Mapping[str, Any]]:
     csv.field_size_limit(1 << 28)
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
@@ -59,7 +62,7 @@ def _csv(path: Path) -> Iterator[Mapping[str, Any]]:
                         file=str(path),
                         line=reader.line_num,
                     )
-                yield {name: value if name in _TEXTS else _number(value) for name, value in row.items()}
+                yield {name: value if name in texts else _number(value) for name, value in row.items()}
     except OSError as error:
         raise InputError(f"the input cannot be read ({error.strerror}); check the path", file=str(path)) from error
     except UnicodeDecodeError as error:

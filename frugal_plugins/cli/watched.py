@@ -68,16 +68,19 @@ def watching(watch: Watch) -> Iterator[Watch]:
         _NOW.reset(token)
 
 
+RecipeSource = str | os.PathLike[str] | Mapping[str, Any]
+
+
 class WatchedRecipe(Recipe):
     """A recipe that tells the current `Watch` about each request it starts."""
 
     @classmethod
-    def load(cls, source: str | os.PathLike[str] | Mapping[str, Any], *, clock: Callable[[], float] = time.time) -> WatchedRecipe:
+    def load(cls, source: RecipeSource, *, clock: Callable[[], float] = time.time) -> WatchedRecipe:
         """`Recipe.load`, for a recipe that is watched."""
         return cast("WatchedRecipe", super().load(source, clock=clock))
 
     @classmethod
-    def rehearse(cls, source: str, *, clock: Callable[[], float] = time.time) -> WatchedRecipe:
+    def rehearse(cls, source: RecipeSource, *, clock: Callable[[], float] = time.time) -> WatchedRecipe:
         """A recipe for made-up answers: its cache stays in memory and its ledger is a file of its own, NAME-sandbox.
 
         So nothing invented is ever served or reported as real. A ledger named by FRUGAL_LEDGER is used as it is.

@@ -10,6 +10,7 @@ from typing import Any
 from frugal_plugins.errors import InputError
 from frugal_plugins.litellm import sdk
 from frugal_plugins.litellm.convert import Asked, read_call, reply_of
+from frugal_plugins.recipe.pipeline_settings import PipelineSettings
 from frugal_plugins.recipe.recipe import Recipe
 from frugal_plugins.request import Message, Reply
 from frugal_plugins.text.schemas import minimised
@@ -78,6 +79,19 @@ def fill(template: str, variables: Mapping[str, Any]) -> str:
         value = variables[name]
         parts.append(json.dumps(value, ensure_ascii=False, default=str) if isinstance(value, (Mapping, list, tuple)) else str(value))
     return "".join(parts)
+
+
+def pipeline_body(pipeline: PipelineSettings, variables: Mapping[str, Any]) -> dict[str, Any]:
+    """The request a recipe's pipeline makes of variables, as a chat completion body. Raises InputError where one is missing."""
+    body: dict[str, Any] = {
+        **pipeline.params,
+        "messages": [{"role": one.role, "content": fill(one.text, variables)} for one in pipeline.prompt],
+    }
+    if pipeline.model is not None:
+        body["model"] = pipeline.model
+    if pipeline.output is not None:
+        body["response_format"] = _response_format(pipeline.output_name, pipeline.output)
+    return body
 
 
 def _asked(

@@ -26,7 +26,7 @@ def shipped(name: str) -> RecipeSettings:
 
 
 def test_the_shipped_recipes_are_these() -> None:
-    assert shipped_recipes() == tuple(sorted((*NAMES, "embed")))
+    assert shipped_recipes() == tuple(sorted((*NAMES, "embed", "evaluate")))
 
 
 def test_the_embedding_recipe_has_one_model_that_embeds_and_has_a_batch_price() -> None:
@@ -38,7 +38,15 @@ def test_the_embedding_recipe_has_one_model_that_embeds_and_has_a_batch_price() 
     assert batch.input_usd * 2 == standard.input_usd
 
 
-@pytest.mark.parametrize("name", NAMES)
+def test_the_evaluation_recipe_lets_nothing_stand_between_the_model_and_its_score() -> None:
+    recipe = shipped("evaluate")
+    assert recipe.evaluate is not None
+    assert recipe.evaluate.lane == "batch"
+    assert recipe.control_percent == 0
+    assert all(getattr(recipe, step) is None for step in ("cache", "history", "shorten", "route", "cap"))
+
+
+@pytest.mark.parametrize("name", [*NAMES, "embed", "evaluate"])
 def test_a_shipped_recipe_parses_under_its_own_name_and_fits_the_schema(name: str) -> None:
     loaded = read_recipe(name)
     assert parse(loaded).recipe == name

@@ -1,0 +1,159 @@
+"""Getting the answers of an evaluation: each candidate asked every row, and the judge asked about every answer.
+
+What was answered stays in files beside each other, so that a run that was stopped goes on and nothing is paid for twice. A file's
+name has a digest of the candidate: a recipe that was changed since is asked anew.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import typer
+
+from frugal_plugins.cli.evaluate_lines import Answer, EvaluationLines, JudgeLines, bad_line, unusable
+from frugal_plugins.cli.failures import BAD_INPUT, FAILED, INTERRUPTED
+from frugal_plugins.cli.lines import RequestLines
+from frugal_plugins.cli.run_command import Wishes, answer_lines
+from frugal_plugins.cli.screen import note
+from frugal_plugins.errors import InputError
+from frugal_plugins.learned.judging import read_word
+from frugal_plugins.prices import provider_of
+from frugal_plugins.recipe.settings import RecipeSettings, parse
+from frugal_plugins.recipe.source import read_recipe, shipped_recipes
+from frugal_plugins.report.words import money
+from frugal_plugins.request import fingerprint
+
+_UNNAMED = re.compile(r"[^A-Za-z0-9_.-]+")
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A recipe, or a model alone, whose answers are scored.
+
+    Attributes:
+        model: for a model alone; every row is asked of it.
+        source: the recipe to run it with.
+    """
+
+    name: str
+    model: str | None
+    source: Mapping[str, Any]
+
+    @property
+    def settings(self) -> RecipeSettings:
+        """The recipe, checked."""
+        return parse(read_recipe(self.source))
+
+    def file(self, folder: Path, kind: str, wishes: Wishes) -> Path:
+        """Where its answers are kept: those of a batch, which cost half, apart from those in real time."""
+        same = {name: value for name, value in self.source.items() if name not in ("ledger", "evaluate", "batch")}
+        digest = fingerprint([self.model, wishes.batch, json.loads(json.dumps(same, default=str))])[:8]
+        rehearsed = "" if wishes.live else ".sandbox"
+        return folder / f"{_UNNAMED.sub('-', self.name)}-{digest}{rehearsed}.{kind}.jsonl"
+
+
+def candidate(name: str, ledger: Mapping[str, Any] | None = None) -> Candidate:
+    """A recipe file, the name of a shipped recipe, or a model. No share of a recipe's rows goes untouched: all are evaluated.
+
+    Raises RecipeError for a recipe that makes no sense, InputError for a name that is neither.
+    """
+    if name in shipped_recipes() or name.endswith((".yaml", ".yml")) or Path(name).is_file() or provider_of(name) is None:
+        loaded = read_recipe(name)
+        settings = parse(loaded)
+        return Candidate(Path(name).stem if loaded.path else name, None, {**loaded.data, "recipe": settings.recipe, "control_percent": 0})
+    more = {} if ledger is None else {"ledger": dict(ledger)}
+    return Candidate(name, name, {"recipe": "evaluated", "tiers": {"candidate": {"models": [name]}}, **more})
+
+
+def ask(one: Candidate, rows: EvaluationLines, folder: Path, wishes: Wishes) -> tuple[Path, Decimal]:
+    """Every row answered by a candidate; returns the file and what this run paid. Leaves when the run was stopped."""
+    folder.mkdir(parents=True, exist_ok=True)
+    output = one.file(folder, "answers", wishes)
+    note(f"{one.name}: {rows.count():,} rows, answers in {output}")
+    return output, _answered(one.source, rows.of(one.model), output, wishes)
+
+
+def judged(judge: Candidate, one: Candidate, rows: JudgeLines, folder: Path, wishes: Wishes) -> tuple[Path, Decimal]:
+    """Every answer of a candidate looked at by the judge."""
+    output = one.file(folder, f"judged-by-{_UNNAMED.sub('-', judge.name)}", wishes)
+    note(f"{one.name}: {rows.count():,} answers for {judge.name} to judge")
+    return output, _answered(judge.source, rows, output, wishes)
+
+
+def _answered(source: Mapping[str, Any], rows: RequestLines, output: Path, wishes: Wishes) -> Decimal:
+    bad = None if wishes.skip_bad else bad_line(rows)
+    if bad is not None:
+        raise unusable(bad, rows)
+    tally, _ = answer_lines(source, rows, output, wishes)
+    if tally.error is not None:
+        note(f"frugal: {tally.error}")
+        raise typer.Exit(BAD_INPUT)
+    if tally.stopped is not None:
+        note(f"frugal: stopped: {tally.stopped.rstrip('.')}. The answers so far are in {output}. Run the same command again to go on.")
+        raise typer.Exit(INTERRUPTED if tally.interrupted else FAILED)
+    return tally.actual_usd
+
+
+def left(wishes: Wishes, spent: Decimal) -> Wishes:
+    """The same wishes, with what may still be spent."""
+    if wishes.max_usd is None:
+        return wishes
+    if wishes.max_usd <= spent:
+        note(f"frugal: stopped: --max-usd {wishes.max_usd} is spent ({money(spent)}). Allow more and run the same command again.")
+        raise typer.Exit(FAILED)
+    return replace(wishes, max_usd=wishes.max_usd - spent)
+
+
+def read_answers(path: Path) -> dict[int, Answer]:
+    """The answers of a file by line, as `frugal run`, `frugal batch results` and this command write them. Raises InputError."""
+    found: dict[int, Answer] = {}
+    for number, said in _records(path):
+        line = said.get("line")
+        if not isinstance(line, int) or not ({"response", "error"} & said.keys()):
+            words = "this is not a line of answers; give a .jsonl file that frugal run or frugal batch results wrote"
+            raise InputError(words, file=str(path), line=number)
+        frugal = said.get("frugal") or {}
+        response, error = said.get("response"), said.get("error")
+        model = str(frugal.get("model") or (response or {}).get("model") or "unknown")
+        text = None if response is None else answer_text(response)
+        why = None if text is not None else str((error or {}).get("message") or "the answer is empty")
+        found[line] = Answer(text, why, model, frugal.get("usd"))
+    return found
+
+
+def read_verdicts(path: Path) -> dict[int, bool | None]:
+    """What the judge said of each answer; None where it said neither or both, or nothing."""
+    return {line: None if answer.text is None else read_word(answer.text) for line, answer in read_answers(path).items()}
+
+
+def answer_text(response: Mapping[str, Any]) -> str | None:
+    """What an answer says: its text, or the arguments of its only tool call; in any of the three APIs' shapes."""
+    if "choices" in response:
+        message = (response["choices"] or [{}])[0].get("message") or {}
+        calls = message.get("tool_calls") or []
+        said = message.get("content") or (calls[0]["function"]["arguments"] if len(calls) == 1 else None)
+        return said if isinstance(said, str) else None
+    parts = response.get("content")
+    if parts is None:
+        parts = [part for item in response.get("output") or () for part in item.get("content") or ()]
+    texts = [str(part["text"]) for part in parts if isinstance(part, Mapping) and part.get("type") in ("text", "output_text")]
+    return "".join(texts) if texts else None
+
+
+def _records(path: Path) -> Iterator[tuple[int, Mapping[str, Any]]]:
+    try:
+        with path.open("rb") as file:
+            for number, raw in enumerate(file, start=1):
+                if raw.strip():
+                    said = json.loads(raw)
+                    yield number, said if isinstance(said, Mapping) else {}
+    except OSError as error:
+        raise InputError(f"the answers cannot be read ({error.strerror}); check the path", file=str(path)) from error
+    except ValueError as error:
+        raise InputError(f"the line is not JSON ({error}); is it half-written?", file=str(path), line=number) from error
