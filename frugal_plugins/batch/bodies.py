@@ -39,7 +39,9 @@ class Wording:
             if request.endpoint == "messages":
                 return {"model": bare_name(request.model), "messages": [dict(message) for message in request.messages], **params}
             return anthropic_body(request)
-        if always_thinks(request.model) and "max_tokens" in params:
+        if provider_of(request.model) == "mistral":
+            params = _in_mistrals_words(params)
+        elif always_thinks(request.model) and "max_tokens" in params:
             params.setdefault("max_completion_tokens", params.pop("max_tokens"))
         return {"model": bare_name(request.model), "messages": [dict(message) for message in request.messages], **params}
 
@@ -51,6 +53,18 @@ class Wording:
             raise InputError(f"the answer cannot be read ({type(error).__name__}: {error}); it is asked again") from error
         said = _LANES.get(body.get("service_tier") or (body.get("usage") or {}).get("service_tier"), "standard")
         return found.with_(lane="batch" if lane == "batch" else said, billed_as=model)
+
+
+_MISTRALS: Final = {"max_completion_tokens": "max_tokens", "seed": "random_seed"}
+_NOT_MISTRALS: Final = frozenset({"user", "store", "metadata", "logit_bias", "logprobs", "top_logprobs", "service_tier"})
+
+
+def _in_mistrals_words(params: Body) -> Body:
+    """What Mistral calls otherwise, renamed; it refuses a request with a field it does not know, so that is said here, for this row."""
+    refused = next((name for name in params if name in _NOT_MISTRALS), None)
+    if refused is not None:
+        raise InputError(f"'{refused}' has no counterpart at Mistral; take it out, or send this row to another model")
+    return {_MISTRALS.get(name, name): value for name, value in params.items()}
 
 
 def openai_reply(body: Mapping[str, Any]) -> Reply:

@@ -12,7 +12,8 @@ from frugal_plugins.batch.bodies import Wording
 from frugal_plugins.batch.http import Line, account
 from frugal_plugins.batch.lanes import Lane
 from frugal_plugins.batch.lanes_anthropic import AnthropicLane
-from frugal_plugins.batch.lanes_openai import OpenAILane
+from frugal_plugins.batch.lanes_mistral import MistralLane
+from frugal_plugins.batch.lanes_openai import GroqLane, OpenAILane
 from frugal_plugins.batch.pace import Pace
 from frugal_plugins.batch.places import BATCHED, ENDPOINTS, PATHS
 from frugal_plugins.batch.replay import Unbooked
@@ -79,7 +80,11 @@ class Desk:
     def lane(self, provider: str, endpoint: Endpoint = "chat") -> Lane:
         """A provider's batch lane."""
         http = self.line(provider)
-        return AnthropicLane(http) if provider == "anthropic" else OpenAILane(http, PATHS[endpoint])
+        if provider == "anthropic":
+            return AnthropicLane(http)
+        if provider == "mistral":
+            return MistralLane(http, PATHS[endpoint])
+        return (GroqLane if provider == "groq" else OpenAILane)(http, PATHS[endpoint])
 
     def reachable_for(self, endpoint: Endpoint) -> Callable[[str], bool]:
         """Which models the recipe may choose here for a request of this kind."""

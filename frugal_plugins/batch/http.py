@@ -45,30 +45,43 @@ class Account:
     headers: Mapping[str, str]
 
 
+_PLACES: Final[Mapping[str, tuple[tuple[str, ...], str]]] = {
+    "openai": (("OPENAI_BASE_URL", "OPENAI_API_BASE"), "https://api.openai.com/v1"),
+    "anthropic": (("ANTHROPIC_API_BASE", "ANTHROPIC_BASE_URL"), "https://api.anthropic.com/v1"),
+    "groq": (("GROQ_API_BASE", "GROQ_BASE_URL"), "https://api.groq.com/openai/v1"),
+    "mistral": (("MISTRAL_API_BASE", "MISTRAL_BASE_URL"), "https://api.mistral.ai/v1"),
+}
+"""The variables that may name another address, and the provider's own."""
+
+
 def account(provider: str, env: Mapping[str, str] | None = None) -> Account:
     """The account the environment names. Raises NotReachable when its key is not set."""
     env = os.environ if env is None else env
-    if provider == "openai":
-        key = env.get("OPENAI_API_KEY", "")
-        url = env.get("OPENAI_BASE_URL") or env.get("OPENAI_API_BASE") or "https://api.openai.com/v1"
-        headers = {"authorization": f"Bearer {key}"}
-        if env.get("OPENAI_ORGANIZATION"):
-            headers["openai-organization"] = env["OPENAI_ORGANIZATION"]
-    elif provider == "azure":
-        key = env.get("AZURE_API_KEY", "")
+    key = env.get(f"{provider.upper()}_API_KEY", "")
+    if provider == "azure":
         place = env.get("AZURE_API_BASE", "")
         if key and not place:
             raise NotReachable("AZURE_API_BASE is not set, and azure needs it (https://NAME.openai.azure.com). Set it and run again.")
         url = place.rstrip("/").removesuffix("/openai/v1") + "/openai/v1"
-        headers = {"api-key": key}
     else:
-        key = env.get("ANTHROPIC_API_KEY", "")
-        url = env.get("ANTHROPIC_API_BASE") or env.get("ANTHROPIC_BASE_URL") or "https://api.anthropic.com"
-        headers = {"x-api-key": key, "anthropic-version": "2023-06-01"}
-        url = url.rstrip("/").removesuffix("/v1") + "/v1"
+        names, own = _PLACES[provider]
+        url = next((env[name] for name in names if env.get(name)), own)
     if not key:
         raise NotReachable(f"{provider.upper()}_API_KEY is not set, and a batch at {provider} needs it. Set it and run again.")
-    return Account(provider, url.rstrip("/"), headers)
+    if provider in ("anthropic", "mistral"):  # both are named with and without the version
+        url = url.rstrip("/").removesuffix("/v1") + "/v1"
+    return Account(provider, url.rstrip("/"), _headers(provider, key, env))
+
+
+def _headers(provider: str, key: str, env: Mapping[str, str]) -> Mapping[str, str]:
+    if provider == "anthropic":
+        return {"x-api-key": key, "anthropic-version": "2023-06-01"}
+    if provider == "azure":
+        return {"api-key": key}
+    headers = {"authorization": f"Bearer {key}"}
+    if provider == "openai" and env.get("OPENAI_ORGANIZATION"):
+        headers["openai-organization"] = env["OPENAI_ORGANIZATION"]
+    return headers
 
 
 class Line:

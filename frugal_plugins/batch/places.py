@@ -7,13 +7,15 @@ from typing import Final
 from frugal_plugins.prices import provider_of
 from frugal_plugins.request import Endpoint, Request
 
-BATCHED: Final = ("openai", "anthropic", "azure")
-"""Providers with a lane here. Azure's is OpenAI's API under another address."""
+BATCHED: Final = ("openai", "anthropic", "azure", "groq", "mistral")
+"""Providers with a lane here. Azure's and Groq's is OpenAI's API under another address."""
 
 ENDPOINTS: Final[dict[str, tuple[Endpoint, ...]]] = {
     "openai": ("chat", "responses", "embeddings"),
     "azure": ("chat", "responses", "embeddings"),
     "anthropic": ("chat", "messages"),
+    "groq": ("chat",),
+    "mistral": ("chat",),
 }
 PATHS: Final[dict[Endpoint, str]] = {
     "chat": "/v1/chat/completions",
@@ -25,8 +27,10 @@ _ELSEWHERE: Final = {
     "vertex_ai": "its batches read and write your own Cloud Storage buckets",
     "bedrock": "its batches read and write your own S3 buckets under a role of yours",
     "gemini": "it throws finished work away when a batch passes 48 hours",
-    "mistral": "LiteLLM's create_batch has no Mistral lane, and its own API is not spoken here",
-    "groq": "LiteLLM's create_batch has no Groq lane, and its own API is not spoken here",
+    "xai": "its batches have an API of their own, which is not spoken here",
+    "hosted_vllm": "a vLLM server has no price to halve; ask it in real time",
+    "together_ai": "its batches were not tried here",
+    "fireworks_ai": "its batches read and write data sets of its own",
 }
 """Why a provider that sells batches has no lane here."""
 
@@ -41,8 +45,7 @@ def lane_problem(request: Request) -> str | None:
         why = _ELSEWHERE.get(provider)
         said = f" ({why})" if why else ""
         return (
-            f"{request.model} has no batch lane here{said}; route this row to an OpenAI, Azure or Anthropic model, or allow "
-            "no_lane: realtime"
+            f"{request.model} has no batch lane here{said}; route this row to a model of {', '.join(BATCHED)}, or allow no_lane: realtime"
         )
     if request.endpoint not in ENDPOINTS[provider]:
         able = ", ".join(name for name in BATCHED if request.endpoint in ENDPOINTS[name])

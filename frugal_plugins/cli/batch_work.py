@@ -233,7 +233,7 @@ def _job(store: str, job: str) -> Iterator[BatchJobs]:
 @contextmanager
 def _any_keys() -> Iterator[None]:
     """A plan calls nobody: it needs no keys to know where rows would go."""
-    names = ("OPENAI_API_KEY", "ANTHROPIC_API_KEY")
+    names = ("OPENAI_API_KEY", "ANTHROPIC_API_KEY", "GROQ_API_KEY", "MISTRAL_API_KEY")
     with environment({name: os.environ.get(name) or "not needed" for name in names}):
         yield
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from frugal_plugins.sandbox import batches_anthropic, batches_openai, files
+from frugal_plugins.sandbox import batches_anthropic, batches_mistral, batches_openai, files
 from frugal_plugins.sandbox.anthropic_messages import count_tokens, messages
 from frugal_plugins.sandbox.app import Endpoint
 from frugal_plugins.sandbox.embeddings import embed
@@ -26,6 +26,10 @@ ENDPOINTS: tuple[Endpoint, ...] = (
     Endpoint("/v1/batches", "GET", "batches_list", batches_openai.list_batches),
     Endpoint("/v1/batches/{batch_id}", "GET", "batches_get", batches_openai.retrieve),
     Endpoint("/v1/batches/{batch_id}/cancel", "POST", "batches_cancel", batches_openai.cancel),
+    Endpoint("/v1/batch/jobs", "POST", "batches", batches_mistral.create),
+    Endpoint("/v1/batch/jobs", "GET", "batches_list", batches_mistral.list_jobs),
+    Endpoint("/v1/batch/jobs/{job_id}", "GET", "batches_get", batches_mistral.retrieve),
+    Endpoint("/v1/batch/jobs/{job_id}/cancel", "POST", "batches_cancel", batches_mistral.cancel),
     Endpoint("/v1/messages/batches", "POST", "batches", batches_anthropic.create, "anthropic"),
     Endpoint("/v1/messages/batches", "GET", "batches_list", batches_anthropic.list_batches, "anthropic"),
     Endpoint("/v1/messages/batches/{batch_id}", "GET", "batches_get", batches_anthropic.retrieve, "anthropic"),

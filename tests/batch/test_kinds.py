@@ -149,7 +149,7 @@ def test_azure_is_asked_under_its_own_address_and_key(scene: MakeScene, monkeypa
     [
         ("vertex_ai/gemini-2.5-flash", "Cloud Storage"),
         ("bedrock/anthropic.claude-haiku-4-5", "S3 buckets"),
-        ("mistral/mistral-large-latest", "no Mistral lane"),
+        ("xai/grok-4", "an API of their own"),
         ("gemini/gemini-2.5-flash", "48 hours"),
     ],
 )
