@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING, Any
 
 import litellm
 
 from frugal_plugins.litellm import install
 from tests.contract.litellm.conftest import MakeRecipe, booked_picousd, invoiced_picousd, rows, user
+from tests.support import wait_for_later
 
 if TYPE_CHECKING:
     from frugal_plugins.sandbox import Sandbox
@@ -88,3 +90,23 @@ async def test_usage_is_read_as_the_provider_counted_it(
     totals = [sum(column) for column in zip(*billed, strict=True)]
     assert booked == billed
     assert all(total > 0 for total in totals)
+
+
+async def test_what_a_judge_of_a_sample_costs_is_on_the_invoice_and_in_the_ledger(
+    sandbox: Sandbox, openai: dict[str, Any], make_recipe: MakeRecipe
+) -> None:
+    recipe = install(make_recipe(judge={"percent": 100}))
+    asked = {"model": "gpt-4o", "messages": user("Tell me about tides."), **openai}
+    litellm.completion(**asked)
+    list(litellm.completion(**{**asked, "messages": user("Tell me about moons."), **USAGE}))
+    await litellm.acompletion(**{**asked, "messages": user("Tell me about boats.")})
+    litellm.completion(**asked)
+    wait_for_later()
+    for _ in range(300):
+        if len(rows(recipe, "SELECT * FROM calls WHERE purpose = 'judge'")) == 4:
+            break
+        await asyncio.sleep(0.1)
+    judged = rows(recipe, "SELECT * FROM calls WHERE purpose = 'judge'")
+    assert [row["technique"] for row in judged] == ["judge"] * 4, "an answer in one piece, a stream, an awaited one and a stored one"
+    assert booked_picousd(recipe) == invoiced_picousd(sandbox)
+    assert {row["judge_picousd"] for row in rows(recipe)} == {row["picousd"] for row in judged}
