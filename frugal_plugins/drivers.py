@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
 from contextvars import copy_context
 from threading import Thread
@@ -24,7 +25,7 @@ class Run:
     (another call) or let it pass, in which case the same object reaches the caller.
     """
 
-    __slots__ = ("_result", "call", "chunks", "ctx", "flow")
+    __slots__ = ("_began_ns", "_result", "call", "chunks", "ctx", "flow")
 
     def __init__(self, flow: Flow, ctx: Context) -> None:
         self.flow = flow
@@ -32,6 +33,7 @@ class Run:
         self.call: Call | None = None
         self.chunks: HasReply | None = None
         self._result: Reply | None = None
+        self._began_ns: int | None = None
         self._step(lambda: next(flow))
 
     def answer(self, reply: Reply) -> None:
@@ -67,12 +69,13 @@ class Run:
     def _wrote(self, reply: Reply | None, error: str | None) -> None:
         self.chunks = None
         if self.call is not None:
-            self.ctx.attempts.append(Attempt(self.call, reply, error))
+            self.ctx.attempts.append(Attempt(self.call, reply, error, began_ns=self._began_ns, ended_ns=time.time_ns()))
 
     def _step(self, move: Callable[[], Call]) -> None:
         self.call = None
         try:
             self.call = move()
+            self._began_ns = time.time_ns()
         except StopIteration as stop:
             self._result = stop.value
 

@@ -55,12 +55,14 @@ class Decision:
 
 @dataclass(slots=True)
 class Attempt:
-    """One call that was made: what it was for, what came back, and whether its answer was thrown away."""
+    """One call that was made: what it was for, what came back, when, and whether its answer was thrown away."""
 
     call: Call
     reply: Reply | None = None
     error: str | None = None
     replaced_by: str | None = None
+    began_ns: int | None = None
+    ended_ns: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,13 +15,13 @@ class Observer(Protocol):
         """Note it. It must be quick; what it raises is its own bug and reaches the log only."""
 
 
-def observers(*, opentelemetry: bool, prometheus: bool, log: bool) -> tuple[Observer, ...]:
+def observers(*, opentelemetry: bool, prometheus: bool, log: bool, calls: bool = False) -> tuple[Observer, ...]:
     """Those who were asked for. Raises MissingExtra when a package is not installed."""
     found: list[Observer] = []
     if opentelemetry:
         from frugal_plugins.observe.spans import Spans
 
-        found.append(Spans())
+        found.append(Spans(calls=calls))
     if prometheus:
         from frugal_plugins.observe.metrics import metrics
 

@@ -11,17 +11,9 @@ from typing import Any, Final
 from frugal_plugins.errors import MissingExtra
 from frugal_plugins.ledger.rows import plain
 from frugal_plugins.ledger.settle import Entry, Settled
+from frugal_plugins.observe.calls import Calls, operation_of, provider_name, without_none
 from frugal_plugins.observe.lines import fields_of
-from frugal_plugins.prices import provider_of
 
-_PROVIDERS: Final = {
-    "gemini": "gcp.gemini",
-    "vertex_ai": "gcp.vertex_ai",
-    "bedrock": "aws.bedrock",
-    "azure": "azure.ai.openai",
-    "xai": "x_ai",
-}
-_OPERATIONS: Final = {"chat": "chat", "messages": "chat", "responses": "chat"}
 _OWN: Final = (
     "id",
     "recipe",
@@ -40,9 +32,14 @@ _OWN: Final = (
 
 
 class Spans:
-    """Makes the span when the request is over, with the times it had."""
+    """Makes the span when the request is over, with the times it had.
 
-    def __init__(self) -> None:
+    Args:
+        calls: also make a span and the `gen_ai.client` metrics for each call to a provider; the tokens are then on those spans only,
+            so that whoever adds spans up counts them once.
+    """
+
+    def __init__(self, *, calls: bool = False) -> None:
         try:
             from opentelemetry import trace
         except ImportError as error:
@@ -51,13 +48,16 @@ class Spans:
 
         self._trace = trace
         self._tracer = trace.get_tracer("frugal_plugins", __version__)
+        self._calls = Calls(self._tracer) if calls else None
 
     def __call__(self, entry: Entry, settled: Settled) -> None:
         """Make the span."""
         ctx = entry.ctx
         ended = ctx.ended_ns
-        operation = _OPERATIONS.get(entry.request.endpoint, entry.request.endpoint)
+        operation = operation_of(entry.request)
         attributes = _attributes(entry, settled, operation)
+        if self._calls is not None:
+            attributes = {name: value for name, value in attributes.items() if not name.startswith("gen_ai.usage.")}
         model = attributes.get("gen_ai.response.model") or attributes["gen_ai.request.model"]
         span = self._tracer.start_span(
             f"{operation} {model}",
@@ -75,7 +75,9 @@ class Spans:
                 "frugal.tokens_before": decision.tokens_before,
                 "frugal.tokens_after": decision.tokens_after,
             }
-            span.add_event("frugal.decision", _without_none(said), timestamp=ended)
+            span.add_event("frugal.decision", without_none(said), timestamp=ended)
+        if self._calls is not None:
+            self._calls.note(settled.paid, self._trace.set_span_in_context(span, ctx.span_parent))
         if settled.outcome == "error":
             span.set_status(self._trace.StatusCode.ERROR, plain(entry.error or "error"))
         span.end(ended)
@@ -92,11 +94,11 @@ def current_span() -> Any:
 
 def _attributes(entry: Entry, settled: Settled, operation: str) -> dict[str, Any]:
     fields = fields_of(entry, settled)
-    provider = provider_of(settled.paid[-1].model if settled.paid else entry.request.model)
+    provider = provider_name(settled.paid[-1].model if settled.paid else entry.request.model)
     finish = entry.reply.finish if entry.reply is not None else None
     said = {
         "gen_ai.operation.name": operation,
-        "gen_ai.provider.name": _PROVIDERS.get(provider, provider) if provider else None,
+        "gen_ai.provider.name": provider,
         "gen_ai.request.model": fields["model_asked"],
         "gen_ai.response.model": fields["model"] or None,
         "gen_ai.response.id": plain(entry.reply.id) if entry.reply is not None and entry.reply.id else None,
@@ -109,8 +111,4 @@ def _attributes(entry: Entry, settled: Settled, operation: str) -> dict[str, Any
         **{f"frugal.{name}": fields[name] for name in _OWN},
         **{f"frugal.saved_usd.{technique}": float(usd) for technique, usd in settled.saved_usd.items()},
     }
-    return _without_none(said)
-
-
-def _without_none(said: dict[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in said.items() if value is not None}
+    return without_none(said)

@@ -50,6 +50,13 @@ class ObserveSettings(Section):
     """Tells monitoring of every request: numbers and names, never text."""
 
     opentelemetry: Flag = Field(default=True, description="A span for each request (gen_ai.*), its decisions as events. Needs [observe].")
+    calls: Flag = Field(
+        default=False,
+        description=(
+            "With opentelemetry: also a CLIENT span for each call to a provider, and the metrics gen_ai.client.token.usage and "
+            "gen_ai.client.operation.duration. Leave it off where the host makes them, or they count twice."
+        ),
+    )
     prometheus: Flag = Field(default=False, description="Counters in the process's own Prometheus registry. Needs [observe].")
     log: Flag = Field(default=False, description="One structured INFO line a request on the logger frugal_plugins.requests.")
 

@@ -117,7 +117,7 @@ def build_observers(settings: ObserveSettings | None) -> tuple[Observer, ...]:
     """Who is told of each request, as the recipe's `observe` section says."""
     if settings is None:
         return ()
-    return observers(opentelemetry=settings.opentelemetry, prometheus=settings.prometheus, log=settings.log)
+    return observers(opentelemetry=settings.opentelemetry, prometheus=settings.prometheus, log=settings.log, calls=settings.calls)
 
 
 def build_history(settings: HistorySettings, tiers: Sequence[Tier], prices: PriceBook, *, marks_come: bool) -> History:

@@ -10,7 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from opentelemetry import trace
+from opentelemetry import metrics, trace
+from opentelemetry.sdk.metrics import MeterProvider
+from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
@@ -91,6 +93,38 @@ def test_a_failed_request_is_an_error_span(tmp_path: Path, exported: InMemorySpa
     recipe.close()
     span = exported.get_finished_spans()[-1]
     assert (span.status.status_code.name, dict(span.attributes or {})["error.type"]) == ("ERROR", "ConnectionError")
+
+
+def test_each_call_has_a_client_span_and_the_standard_metrics_where_the_recipe_asks(
+    tmp_path: Path, exported: InMemorySpanExporter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reader = InMemoryMetricReader()
+    provider = MeterProvider([reader])
+    monkeypatch.setattr(metrics, "get_meter", provider.get_meter)
+    recipe = shop(tmp_path, opentelemetry=True, calls=True)
+    flow, ctx = recipe.flow(ask_for(SECRET), told=Told(task="yes_no"))
+    cut = ANSWER.with_(finish="length", usage=Usage(1000, output_tokens=60))
+    drive(flow, ctx, FakeModel([cut, ANSWER]))  # cut by our limit, so it is asked again
+    flow, ctx = recipe.flow(ask_for("another"), told=Told(task="yes_no"))
+    with pytest.raises(ConnectionError):
+        drive(flow, ctx, FakeModel([ConnectionError("down")]))
+    recipe.close()
+    spans = exported.get_finished_spans()
+    whole = next(span for span in spans if span.kind.name == "INTERNAL")
+    calls = [span for span in spans if span.kind.name == "CLIENT"]
+    assert [span.parent.span_id for span in calls[:2] if span.parent] == [whole.context.span_id] * 2
+    said = [dict(span.attributes or {}) for span in calls]
+    assert [one["gen_ai.usage.output_tokens"] for one in said] == [60, 50, 0]
+    assert (said[0]["frugal.replaced_by"], said[0]["gen_ai.request.model"]) == ("cap", "openai/gpt-4o-mini")
+    assert not any(name.startswith("gen_ai.usage") for name in whole.attributes or {}), "tokens are counted once"
+    assert (calls[2].status.status_code.name, said[2]["error.type"]) == ("ERROR", "ConnectionError")
+    assert all(whole.start_time <= span.start_time <= span.end_time for span in calls)
+    found = {metric.name: metric for metric in reader.get_metrics_data().resource_metrics[0].scope_metrics[0].metrics}
+    tokens = {dict(point.attributes)["gen_ai.token.type"]: point for point in found["gen_ai.client.token.usage"].data.data_points}
+    assert (tokens["input"].sum, tokens["output"].sum, tokens["input"].count) == (2000, 110, 2)
+    seconds = found["gen_ai.client.operation.duration"].data.data_points
+    assert (found["gen_ai.client.operation.duration"].unit, sum(point.count for point in seconds)) == ("s", 3)
+    assert SECRET not in "".join(span.to_json() for span in spans)
 
 
 def test_without_an_sdk_nothing_happens(tmp_path: Path) -> None:
