@@ -22,8 +22,9 @@ from frugal_plugins.langchain.messages import Conversation, as_dict
 from frugal_plugins.langchain.remembered import note_in, noted, owed_for
 from frugal_plugins.langchain.replies import read_reply
 from frugal_plugins.langchain.tiers import Tiers
-from frugal_plugins.prefix.compaction import Reading, summary_budget
+from frugal_plugins.prefix.reading import Reading
 from frugal_plugins.prefix.sessions import session_key
+from frugal_plugins.prefix.sizes import summary_budget
 from frugal_plugins.recipe.recipe import Recipe
 from frugal_plugins.request import Reply, Request
 from frugal_plugins.techniques.history import History

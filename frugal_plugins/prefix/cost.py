@@ -94,6 +94,10 @@ class CachePlan:
         kept = self.cached(tokens)
         return kept > 0 and touches * kept * self.read < return_probability * kept * (self.write - self.read)
 
+    def expecting(self, cold_share: float) -> CachePlan:
+        """The plan as later calls will meet it when such a share of them comes after the cache has gone cold."""
+        return replace(self, read=min(1.0, self.read + cold_share * (self.write - self.read)))
+
     def without_cache(self) -> CachePlan:
         """The plan of a model whose prompts are not cached after all."""
         return CachePlan(minimum_tokens=self.minimum_tokens, ttl_seconds=self.ttl_seconds)

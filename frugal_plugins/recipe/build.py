@@ -11,9 +11,9 @@ from frugal_plugins.learned.breaker import Breaker
 from frugal_plugins.learned.collecting import OutcomeLog
 from frugal_plugins.learned.outcomes import OutcomeFile
 from frugal_plugins.observe import Observer, observers
-from frugal_plugins.prefix.compaction import Terms
 from frugal_plugins.prefix.postgres import PostgresSessions, is_postgres
 from frugal_plugins.prefix.sessions import MemorySessions, SessionFile, SessionStore
+from frugal_plugins.prefix.sizes import Terms
 from frugal_plugins.prices import PriceBook
 from frugal_plugins.recipe.alert_settings import ObserveSettings
 from frugal_plugins.recipe.sampling import SampleJudge

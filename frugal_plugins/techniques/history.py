@@ -9,16 +9,17 @@ from threading import Lock
 from typing import Final
 
 from frugal_plugins.flow import Call, Context, Flow, Next, afterwards
-from frugal_plugins.prefix.compaction import SUMMARY_FRAME_TOKENS, Choice, Reading, State, Terms, choose, read_state, summary_budget
+from frugal_plugins.prefix.compaction import Choice, choose
 from frugal_plugins.prefix.cost import CachePlan, plan_in_force
+from frugal_plugins.prefix.reading import Reading, State, read_state
 from frugal_plugins.prefix.sessions import MemorySessions, Session, SessionStore, session_key
+from frugal_plugins.prefix.sizes import SUMMARY_FRAME_TOKENS, Terms, summary_budget
+from frugal_plugins.prefix.summaries import is_ready, local_summary, making_units, source_of, summary_problem, too_short
 from frugal_plugins.prices import PriceBook
 from frugal_plugins.request import Message, Reply, Request, fingerprint
-from frugal_plugins.text.facts import orders_in, strays, unfaithful
 from frugal_plugins.text.recall import Archive, asked_back
-from frugal_plugins.text.summary import summarise
 from frugal_plugins.text.turns import is_user_turn, tokens_of
-from frugal_plugins.text.view import ToolResults, said, said_shortly, stub, summary_message, with_recall
+from frugal_plugins.text.view import ToolResults, said, stub, summary_message, with_recall
 from frugal_plugins.tokens import count_text
 
 _FEWEST_MESSAGES: Final = 3
@@ -77,7 +78,7 @@ class History:
         if plan is None and self.terms.when == "it_pays":
             ctx.note(self.name, "left", f"no price is known for {request.model}, so nobody can say whether it pays")
             return (yield from rest(request))
-        work = _Work(self, request, ctx, plan or CachePlan())
+        work = _Work(self, request, ctx, plan or CachePlan(), priced.model)
         messages = work.decide()
         same = len(messages) == len(request.messages) and all(new is old for new, old in zip(messages, request.messages, strict=True))
         reply = yield from rest(request if same else request.with_(messages=tuple(messages)))
@@ -131,11 +132,13 @@ class _Work:
     request: Request
     ctx: Context
     plan: CachePlan
+    model: str
     reading: Reading = field(init=False)
     counted: dict[int, int] = field(init=False)
     session: Session = field(init=False)
     state: State = field(init=False)
     fresh: bool = field(init=False, default=True)
+    summaries: dict[tuple[int, int], str] = field(init=False, default_factory=dict)
     wants_summary: bool = field(init=False, default=False)
     expected_read: int = field(init=False, default=0)
 
@@ -151,8 +154,23 @@ class _Work:
         shown = self._view(self.state)
         sizes = self._sizes(shown)
         warm = not self.fresh and now - self.state.at_seconds < self.plan.ttl_seconds and self.state.cold_reads < 2
-        choice = choose(reading, self.state, sizes, self.history.terms, self.plan, warm=warm, shown_from=self._shown_from)
-        self.expected_read = self.plan.cached(before) if warm and self.state.seen else 0
+        local = self.history.summariser is None
+        if not self.fresh:
+            cold = now - self.state.at_seconds >= self.plan.ttl_seconds
+            self.state = replace(self.state, gaps=self.state.gaps + 1, colds=self.state.colds + cold)
+        choice = choose(
+            reading,
+            self.state,
+            sizes,
+            self.history.terms,
+            self.plan,
+            warm=warm,
+            shown_from=self._shown_from,
+            summed_up=(lambda cut, budget: count_text(self._local_summary(cut, budget))) if local else None,
+            making=None if local else self._making,
+        )
+        sent = sum(sizes[: self.state.seen]) + reading.params_tokens + count_text(self.state.summary)
+        self.expected_read = self.plan.cached(sent) if warm and choice.rewrite is None else 0
         if choice.rewrite is not None:
             choice = self._summed_up(choice)
         keep = choice.rewrite is not None
@@ -184,7 +202,7 @@ class _Work:
     def ask_for_summary(self, model: str) -> Flow:
         """Have a model write the summary for a later turn. Whatever goes wrong, the conversation is sent as it is."""
         reading, cut = self.reading, self._next_cut()
-        source = "\n".join(f"{turn.role}: {turn.text}" for turn in said(reading.messages[reading.head : cut]))
+        source = source_of(reading, self.state, cut)
         budget = summary_budget(reading, cut, self.history.terms)
         self.state = replace(self.state, asked=len(reading.messages))
         if not self._save():
@@ -198,6 +216,10 @@ class _Work:
             problem = "not used: the conversation was rewritten meanwhile"
         self.ctx.note(self.history.name, "refused" if problem else "summarised", problem or "a model's summary is ready for the next turn")
         return reply
+
+    def _making(self, cut: int) -> float:
+        maker = self.history.summariser or self.model
+        return making_units(self.reading, self.state, cut, self.history.terms, self.history.prices, self.model, maker)
 
     def _keep_summary(self, pending: tuple[int, str, str]) -> bool:
         """Put a summary beside the state it was asked for, however the conversation has gone on meanwhile."""
@@ -217,18 +239,14 @@ class _Work:
     def _summed_up(self, choice: Choice) -> Choice:
         """The choice with its summary, or without a rewrite where the model's summary is not there yet."""
         state, reading = choice.state, self.reading
-        if state.cut == self.state.cut:
+        if state.cut == self.state.cut or not state.mark:
             return choice
         if self.history.summariser is None:
-            known = "\n".join(turn.text for turn in said(reading.messages[state.cut :]))
-            text = summarise(
-                said_shortly(reading.messages[reading.head : state.cut]),
-                summary_budget(reading, state.cut, self.history.terms),
-                known=known,
-            )
-            return replace(choice, state=replace(state, summary=text))
+            return replace(choice, state=replace(state, summary=self._local_summary(state.cut, choice.summary_tokens)))
         pending = self.state.pending
-        if pending is not None and self.state.cut < pending[0] <= state.cut and reading.upto(pending[0]) == pending[1]:
+        if pending is not None and is_ready(reading, self.state, state.cut):
+            if choice.rewrite is not None and too_short(reading, pending, choice.rewrite, self.plan):
+                return Choice(self.state, None, "not yet: with its summary the prompt would fall below the cache's minimum")
             mark = max(pending[0], self.state.stubbed)
             ready = replace(
                 state, cut=pending[0], stubbed=max(mark, pending[0]), digest=reading.upto(mark), summary=pending[2], pending=None
@@ -237,6 +255,12 @@ class _Work:
         self.wants_summary = len(reading.messages) - self.state.asked >= _ASK_AGAIN_AFTER or not self.state.asked
         carried = replace(self.state, carry=self.state.carry + max(0.0, choice.saves))
         return Choice(carried, None, "a model is asked for a summary; it is used from the next turn on", choice.saves)
+
+    def _local_summary(self, cut: int, budget_tokens: int | None = None) -> str:
+        budget = budget_tokens or summary_budget(self.reading, cut, self.history.terms)
+        if (cut, budget) not in self.summaries:
+            self.summaries[cut, budget] = local_summary(self.reading, cut, budget)
+        return self.summaries[cut, budget]
 
     def _next_cut(self) -> int:
         turns = [place for place, message in enumerate(self.reading.messages) if is_user_turn(message)]
@@ -315,18 +339,3 @@ class _Work:
 
     def _grown_from(self, state: State) -> bool:
         return self.reading.holds(state) and (not state.seen or self.reading.continues(state))
-
-
-def summary_problem(reply: Reply, source: str, budget_tokens: int) -> str | None:
-    """Why a model's summary is not used, or None: it is empty, cut, too long, gives orders, or states what its source does not."""
-    text = reply.text.strip()
-    if not text or reply.finish not in ("stop", ""):
-        return f"not used: the summary is empty or unfinished (finish_reason {reply.finish or 'missing'})"
-    if count_text(text) > budget_tokens * 1.5:
-        return "not used: the summary is longer than it may be"
-    if orders_in(text, source):
-        return "not used: the summary gives orders its source does not"
-    invented = unfaithful(text, source)
-    if invented:
-        return f"not used: the summary states {len(invented)} facts its source does not"
-    return "not used: the summary speaks of other things than its source" if strays(text, source) else None

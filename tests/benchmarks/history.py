@@ -16,12 +16,16 @@ from pathlib import Path
 from typing import Any
 
 from frugal_plugins.flow import Call
-from frugal_plugins.prefix.compaction import SUMMARY_FRAME_TOKENS, Reading, Terms, summary_budget
 from frugal_plugins.prefix.cost import CachePlan, SimulatedCache
+from frugal_plugins.prefix.reading import Reading
+from frugal_plugins.prefix.sizes import LEAST_GAIN_TOKENS, SUMMARY_FRAME_TOKENS, Terms, summary_budget
 from frugal_plugins.prices import PriceBook, own_rates
 from frugal_plugins.request import Reply, Request
 from frugal_plugins.techniques.history import History
+from frugal_plugins.techniques.prompt_cache import PromptCache
+from frugal_plugins.text.summary import summarise
 from frugal_plugins.text.turns import calls_in, cuts, digest, results_in, tokens_of
+from frugal_plugins.text.view import said, said_shortly, summary_message
 from frugal_plugins.usage import Usage
 from tests.benchmarks import history_peers as peers
 from tests.benchmarks.common import arguments, print_result
@@ -32,6 +36,7 @@ from tests.support import send
 MODEL = "bench/model"
 PLANS = {"none": (1.0, 1.0), "0.5": (0.5, 1.0), "0.25": (0.25, 1.0), "0.1": (0.1, 1.0), "0.1/1.25": (0.1, 1.25)}
 COLD_PERCENT = (0, 10, 30, 60)
+WITHOUT_TOOLS = ("long", "long_dialogues", "sgd", "sgd_system_2000")
 BETWEEN_CALLS_SECONDS = 20.0
 PAUSE_SECONDS = 600.0
 Message = Mapping[str, Any]
@@ -133,9 +138,9 @@ def recalled(folder: Path, tokens: int) -> float | None:
     terms = Terms(when="always", keep_turns=1, summary_tokens=summary)
     technique = history_for("none", terms=terms, recall_tokens=tokens - summary - SUMMARY_FRAME_TOKENS)
     have = need = 0
-    for user, said in memories(folder).items():
-        everything = folded("\n".join(said))
-        chat = [part for text in said for part in ({"role": "user", "content": text}, {"role": "assistant", "content": "Noted."})]
+    for user, texts in memories(folder).items():
+        everything = folded("\n".join(texts))
+        chat = [part for text in texts for part in ({"role": "user", "content": text}, {"role": "assistant", "content": "Noted."})]
         for question in questions(folder):
             gold = question["ground_truth"] if isinstance(question["ground_truth"], list) else [question["ground_truth"]]
             answers = [folded(str(one)) for one in gold]
@@ -153,13 +158,18 @@ def recalled(folder: Path, tokens: int) -> float | None:
 
 def sent_for(technique: History, messages: Sequence[Message], session: str | None = None, now: float = 0.0) -> Sequence[Message]:
     """What the technique sends for one request."""
+    return sent_by([technique], messages, session, now)
+
+
+def sent_by(steps: Sequence[Any], messages: Sequence[Message], session: str | None = None, now: float = 0.0) -> Sequence[Message]:
+    """What techniques, one behind the other, send for one request."""
     taken: list[Request] = []
 
     def model(call: Call) -> Reply:
         taken.append(call.request)
         return ANSWER
 
-    _, ctx = send(Request(MODEL, tuple(messages), session=session), model, technique, clock=lambda: now)
+    _, ctx = send(Request(MODEL, tuple(messages), session=session), model, *steps, clock=lambda: now)
     assert not any(decision.action == "stood_down" for decision in ctx.decisions), ctx.decisions
     return taken[0].messages
 
@@ -167,25 +177,38 @@ def sent_for(technique: History, messages: Sequence[Message], session: str | Non
 def optimum(talk: Talk, plan: CachePlan, cold_percent: int, terms: Terms) -> float:
     """The least anyone could have been billed, knowing the whole conversation beforehand: every possible series of rewrites.
 
-    A rewrite may be made at any call and any earlier user turn, with summaries of the size the technique's budget allows.
+    A rewrite may be made at any call and any earlier user turn, also back to the whole conversation, with the summary the
+    technique would write there: the same moves and the same loss.
     """
     reading = Reading.of(Request(MODEL, talk.messages))
     behind = [0, *accumulate(reading.tokens)]
     static, places, times = behind[1], cuts(talk.messages), times_of(talk, cold_percent)
-    summaries = {cut: SUMMARY_FRAME_TOKENS + summary_budget(reading, cut, terms) for cut in places if cut > 1}
+    summaries = {1: 0} | {cut: summary_tokens(talk, reading, cut, terms) for cut in places if cut > 1}
+    shorter = {cut for cut in places if cut > 1 and summaries[cut] + LEAST_GAIN_TOKENS <= behind[cut] - static}
     best: dict[int, float] = {1: 0.0}
     for number, place in enumerate(talk.calls):
         warm = number > 0 and times[number] - times[number - 1] < plan.ttl_seconds
         sent_before = talk.calls[number - 1] if number else 0
         cheapest = min(best.values())
-        open_places = [cut for cut in places if 1 < cut <= place][: -(terms.keep_turns - 1) or None]
+        open_places = [1, *shorter.intersection([cut for cut in places if cut <= place][: -(terms.keep_turns - 1) or None])]
         new = {cut: cheapest + plan.units(static * warm, static + summaries[cut] + behind[place] - behind[cut]) for cut in open_places}
         for cut, spent in best.items():
-            before = static + summaries.get(cut, 0) - behind[cut]
+            before = static + summaries[cut] - behind[cut]
             stay = spent + plan.units((before + behind[sent_before]) * warm, before + behind[place])
             new[cut] = min(new.get(cut, stay), stay)
         best = new
     return min(best.values())
+
+
+def summary_tokens(talk: Talk, reading: Reading, cut: int, terms: Terms) -> int:
+    """Tokens of the message that stands for everything before a cut, made at the first call that keeps enough turns."""
+    turns = [place for place in cuts(talk.messages) if place >= cut]
+    end = next(
+        (place for place in talk.calls if len(turns) >= terms.keep_turns and place > turns[terms.keep_turns - 1]), len(talk.messages)
+    )
+    known = "\n".join(turn.text for turn in said(talk.messages[cut:end]))
+    text = summarise(said_shortly(talk.messages[1:cut]), summary_budget(reading, cut, terms), known=known)
+    return tokens_of(summary_message(text, 2, cut), MODEL)
 
 
 def over_optimum(talks: Sequence[Talk], cold_percent: int = 0) -> dict[str, float]:
@@ -199,16 +222,18 @@ def over_optimum(talks: Sequence[Talk], cold_percent: int = 0) -> dict[str, floa
 
 
 def milliseconds(talks: Sequence[Talk]) -> dict[str, float]:
-    """A warm call of the technique alone on about 100 messages, beside the other tools on the same ones."""
+    """A warm call on about 100 messages, history alone and with the layout behind it, beside the other tools on the same ones."""
     longest = max(talks, key=lambda talk: len(talk.messages))
     messages = plain(longest).messages[: 101 - (len(longest.messages[:101]) % 2 == 0)]
     if messages[-1]["role"] == "assistant":
         messages = messages[:-1]
-    technique = history_for("0.1")
-    for place in range(3, len(messages) + 1, 2):
-        sent_for(technique, messages[:place])
-    found = {"frugal": peers.timed(lambda given: sent_for(technique, given), messages, 30)}
-    for name, policy in PEERS.items():
+    alone, together = [history_for("0.1")], [history_for("0.1"), PromptCache(prices=prices_of("0.1"))]
+    for steps in (alone, together):
+        for place in range(3, len(messages) + 1, 2):
+            sent_by(steps, messages[:place])
+    found = {"frugal history": peers.timed(lambda given: sent_by(alone, given), messages, 30)}
+    found["frugal history and prompt_cache"] = peers.timed(lambda given: sent_by(together, given), messages, 30)
+    for name, policy in {**PEERS, **peers.SUMMARIZATION}.items():
         found[name] = peers.timed(policy, messages)
     return found | {"messages": len(messages)}
 
@@ -277,7 +302,8 @@ def main() -> None:
     result: dict[str, Any] = {
         "billed": bill,
         "worst_billed_ratio": max(ratios, default=None),
-        "over_optimum_percent": {name: over_optimum(sets[name]) for name in ("long", "long_dialogues", "sgd") if name in sets},
+        "over_optimum_percent": {name: over_optimum(sets[name]) for name in WITHOUT_TOOLS if name in sets},
+        "over_optimum_percent_cold_30": {name: over_optimum(sets[name], 30) for name in WITHOUT_TOOLS if name in sets},
         "retention": {
             "sgd": kept(dialogues, lambda talk: through(history_for("none"), talk, 0)),
             "tau_lossless": kept(agents, lambda talk: through(history_for("none", terms=lossless), talk, 0)),
@@ -293,7 +319,7 @@ def main() -> None:
         else None,
     }
     result["ms"] = milliseconds(chats) if chats else None
-    result["ms_per_100_messages"] = result["ms"]["frugal"] if chats else None
+    result["ms_per_100_messages"] = result["ms"]["frugal history and prompt_cache"] if chats else None
     print_result(result, asked.json)
 
 

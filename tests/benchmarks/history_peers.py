@@ -108,6 +108,46 @@ class Summarization:
         return [*head, *_plain_dicts(convert_to_openai_messages(self.held))]
 
 
+def _summarization(trigger_tokens: int) -> Callable[[Sequence[Message]], Sequence[Message]]:
+    """A call of SummarizationMiddleware on its own messages; the summary costs no time."""
+    from langchain.agents.middleware import SummarizationMiddleware
+    from langchain_core.language_models.fake_chat_models import FakeListChatModel
+    from langchain_core.messages import convert_to_messages
+
+    middleware = SummarizationMiddleware(
+        FakeListChatModel(responses=[""]),
+        trigger=("tokens", trigger_tokens),
+        keep=("messages", 20),
+        summarizer=lambda _: "What was said before.",
+    )
+    converted: list[Any] = []
+
+    def call(messages: Sequence[Message]) -> Sequence[Message]:
+        if not converted:
+            converted.extend(convert_to_messages([dict(message) for message in messages]))
+        middleware.before_model({"messages": list(converted)}, None)  # type: ignore[typeddict-item, arg-type]
+        return messages
+
+    return call
+
+
+def _late(trigger_tokens: int) -> Callable[[Sequence[Message]], Sequence[Message]]:
+    made: list[Callable[[Sequence[Message]], Sequence[Message]]] = []
+
+    def call(messages: Sequence[Message]) -> Sequence[Message]:
+        if not made:
+            made.append(_summarization(trigger_tokens))
+        return made[0](messages)
+
+    return call
+
+
+SUMMARIZATION = {
+    "langchain SummarizationMiddleware, nothing to do": _late(10**6),
+    "langchain SummarizationMiddleware, summing up": _late(100),
+}
+
+
 def _plain_dicts(messages: Any) -> list[Message]:
     return [dict(message) for message in (messages if isinstance(messages, list) else [messages])]
 

@@ -10,9 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from frugal_plugins.flow import Call
-from frugal_plugins.prefix.compaction import Terms
 from frugal_plugins.prefix.cost import CachePlan, SimulatedCache
 from frugal_plugins.prefix.sessions import MemorySessions, SessionFile
+from frugal_plugins.prefix.sizes import Terms
 from frugal_plugins.prices import PriceBook, own_rates
 from frugal_plugins.request import Reply, Request
 from frugal_plugins.techniques.history import History
@@ -43,7 +43,7 @@ def chat(turns: int, words: int = 60) -> list[dict[str, Any]]:
 
 
 def sent(technique: History, messages: Messages, *, now: float = 0.0, session: str | None = "s", **known: Any) -> tuple[Messages, Any]:
-    model = FakeModel()
+    model = FakeModel([Reply({"role": "assistant", "content": "ok"}, "house/model", Usage())])
     _, ctx = send(Request("house/model", tuple(messages), session=session, **known), model, technique, clock=lambda: now)
     assert not [decision for decision in ctx.decisions if decision.action == "stood_down"]
     answers = [call for call in model.calls if call.purpose == "answer"]
@@ -211,6 +211,73 @@ def test_instructions_in_old_turns_stay_quoted_data() -> None:
     assert shown[1]["role"] == "user"
     assert shown[1]["content"].count("</earlier>") == 1
     assert shown[1]["content"].endswith("</earlier>")
+
+
+def tokens_sent(messages: Messages) -> int:
+    return sum(tokens_of(message, "house/model") for message in messages)
+
+
+def test_what_is_too_short_to_be_cached_is_summed_up_at_once_and_sent_whole_when_it_no_longer_is() -> None:
+    technique, body = History(prices=prices()), chat(20)
+    whole = {len(messages): tokens_sent(messages) for messages in asked(body)}
+    sent_tokens = {len(messages): tokens_sent(sent(technique, messages, now=len(messages))[0]) for messages in asked(body)}
+    below = [count for count, tokens in whole.items() if 400 < tokens < 1024]
+    assert below
+    assert all(sent_tokens[count] < 0.9 * whole[count] for count in below)
+    first_cached = min(count for count, tokens in whole.items() if tokens >= 1024)
+    assert sent_tokens[first_cached] == whole[first_cached]
+
+
+@given(st.integers(12, 40), st.integers(10, 90), st.sampled_from([(0.5, 1.0), (0.25, 1.0), (0.1, 1.0), (0.1, 1.25)]), st.integers(0, 80))
+@settings(max_examples=25, deadline=None)
+def test_what_is_summed_up_for_free_never_raises_the_bill(turns: int, words: int, ratio: tuple[float, float], system_words: int) -> None:
+    plan = CachePlan(*ratio)
+    technique, body = History(Terms(patience=1e9), prices(*ratio), recall_tokens=0), chat(turns, words)
+    body[0] = {"role": "system", "content": "Be brief and kind. " * system_words or "Be brief."}
+    ours, full = SimulatedCache(plan), SimulatedCache(plan)
+    for number, messages in enumerate(asked(body)):
+        now = number * 20.0
+        shown, _ = sent(technique, messages, now=now)
+        for cache, prompt in ((ours, shown), (full, messages)):
+            cache.call([(digest(message), tokens_of(message, "house/model")) for message in prompt], now)
+        assert ours.units <= full.units
+
+
+def test_a_rewritten_prompt_stays_long_enough_to_be_cached() -> None:
+    technique, body = History(prices=prices(0.1, 1.25)), chat(60, words=20)
+    rewritten = []
+    for messages in asked(body):
+        shown, ctx = sent(technique, messages, now=len(messages))
+        if tokens_sent(messages) > 1100 and "compacted" in [decision.action for decision in ctx.decisions]:
+            rewritten.append(tokens_sent(shown))
+    assert len(rewritten) >= 2
+    assert min(rewritten) >= 1024
+
+
+def test_a_model_that_sums_up_is_not_asked_where_it_would_cost_more_than_it_saves() -> None:
+    def summaries(price: float) -> int:
+        book = {"input_usd": price, "output_usd": 5 * price}
+        dear = PriceBook(
+            {
+                "house/model": own_rates("house/model", {"input_usd": 1, "output_usd": 5, "cache_read_usd": 0.1}, "test"),
+                "house/small": own_rates("house/small", book, "test"),
+            }
+        )
+        technique, count = History(prices=dear, summariser="house/small"), 0
+
+        def model(call: Call) -> Reply:
+            nonlocal count
+            count += call.purpose == "summarise"
+            return reply_with("Anna has orders 9000 and 9001 in Oslo.")
+
+        for messages in asked(chat(24, words=40)):
+            send(
+                Request("house/model", tuple(messages), session="s"), model, technique, clock=lambda messages=messages: len(messages) * 1.0
+            )  # type: ignore[misc]
+        return count
+
+    assert summaries(50.0) == 0
+    assert summaries(0.05) > 0
 
 
 def test_an_unpriced_model_is_left_alone_unless_the_recipe_says_always() -> None:

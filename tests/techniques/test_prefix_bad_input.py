@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from frugal_plugins.prefix.compaction import Terms
+from frugal_plugins.prefix.sizes import Terms
 from frugal_plugins.prices import PriceBook, own_rates
 from frugal_plugins.request import Request
 from frugal_plugins.techniques.history import History

@@ -1,0 +1,116 @@
+"""A conversation as the cost model reads it, and what is remembered of it between its calls."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, fields
+from typing import Any, Final
+
+from frugal_plugins.prefix.cost import static_params_tokens
+from frugal_plugins.request import Message, Request
+from frugal_plugins.text.turns import chained, digest, head_length, tokens_of
+
+_GAPS_ASSUMED_WARM: Final = 4
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """What is known of a conversation between its calls.
+
+    Attributes:
+        cut: messages before this one are replaced by the summary (the developer's at the top are not).
+        stubbed: tool results before this message are stubs.
+        digest: names the messages the summary and the stubs stand for.
+        carry: what full history has cost extra since the last rewrite, in units.
+        seen: how many messages the last call had, `seen_digest` names them.
+        at_seconds: when the last call was sent.
+        gaps, colds: how many calls followed another, and how many of them after the cache had gone cold.
+        cold_reads: how often in a row the provider read nothing from its cache although it should have.
+        asked: how many messages there were when a model was last asked for a summary.
+        pending: a summary a model wrote for later, with its cut and digest.
+    """
+
+    cut: int = 0
+    stubbed: int = 0
+    digest: str = ""
+    summary: str = ""
+    carry: float = 0.0
+    seen: int = 0
+    seen_digest: str = ""
+    at_seconds: float = 0.0
+    gaps: int = 0
+    colds: int = 0
+    cold_reads: int = 0
+    asked: int = 0
+    pending: tuple[int, str, str] | None = None
+
+    @property
+    def mark(self) -> int:
+        """How many messages must be unchanged for this to hold."""
+        return max(self.cut, self.stubbed)
+
+    @property
+    def cold_share(self) -> float:
+        """How likely the next call finds nothing in the cache, from the pauses so far."""
+        return self.colds / (self.gaps + _GAPS_ASSUMED_WARM)
+
+    def as_json(self) -> dict[str, Any]:
+        """For the session store."""
+        return {name: value for name, value in asdict(self).items() if value not in (None, "", 0, 0.0)}
+
+
+def read_state(data: Mapping[str, Any]) -> State:
+    """A state from the session store. Fields it does not know are left out."""
+    names = {f.name for f in fields(State)}
+    known = {name: value for name, value in data.items() if name in names}
+    if known.get("pending") is not None:
+        cut, name, text = known["pending"]
+        known["pending"] = (int(cut), str(name), str(text))
+    return State(**known)
+
+
+@dataclass(slots=True)
+class Reading:
+    """A conversation, read once: digests, tokens, where it may be cut."""
+
+    messages: Sequence[Message]
+    digests: list[bytes]
+    tokens: list[int]
+    head: int
+    params_tokens: int
+
+    @classmethod
+    def of(cls, request: Request) -> Reading:
+        """Read a request."""
+        digests = [digest(message) for message in request.messages]
+        tokens = [tokens_of(message, request.model, name) for message, name in zip(request.messages, digests, strict=True)]
+        return cls(request.messages, digests, tokens, head_length(request.messages), _params_tokens(request))
+
+    def upto(self, count: int) -> str:
+        """The name of the first `count` messages, the developer's left out: a clock there must not end a conversation."""
+        return chained(self.digests[self.head : count])
+
+    def holds(self, state: State) -> bool:
+        """Whether this is the conversation a state was made from: its summed-up beginning is unchanged."""
+        return state.mark <= len(self.messages) and (not state.mark or self.upto(state.mark) == state.digest)
+
+    def continues(self, state: State) -> bool:
+        """Whether it goes on where the last call ended."""
+        return 0 < state.seen <= len(self.messages) and self.upto(state.seen) == state.seen_digest
+
+
+_params: dict[bytes, int] = {}
+
+
+def _params_tokens(request: Request) -> int:
+    """Tokens of tools, schema and an Anthropic system prompt; the same ones are counted once."""
+    parts = {name: request.params[name] for name in ("tools", "functions", "response_format", "system") if request.params.get(name)}
+    if not parts:
+        return 0
+    key = digest({"content": parts, "role": request.model})
+    found = _params.get(key)
+    if found is None:
+        if len(_params) > 1024:
+            _params.clear()
+        found = _params[key] = static_params_tokens(parts, request.model) - 3
+    return found
