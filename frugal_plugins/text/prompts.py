@@ -60,7 +60,8 @@ _PHRASES: Final = _phrases(
     (r"\ba (?:large|wide|great|vast) (?:number|variety|range|array) of\b", "many"),
     (r"\bas well as\b", "and"),
     (r"\bin addition to\b", "besides"),
-    (r"\b(?:please )?(?:note|remember|keep in mind|bear in mind) that\b ?", ""),
+    (r"\bit is (?:very )?important to (?:note|remember|understand) that\b ?", ""),
+    (r"(?<!\w )\b(?:note|remember|keep in mind|bear in mind) that\b ?", ""),
     (r"\byour (?:task|job|goal|role|objective) (?:is|will be) to\b", "Task:"),
     (r"\byou are tasked with\b", "Task:"),
     (r"\b(?:very|really|quite|actually|basically|simply|essentially|extremely|highly|truly)\s+(?=[a-z])", ""),
@@ -81,8 +82,7 @@ _PHRASES: Final = _phrases(
     (r"\bthe majority of\b", "most"),
     (r"\balong with\b", "with"),
     (r"\bas to whether\b", "whether"),
-    (r"\bit is (?:very )?important to (?:note|remember|understand) that\b ?", ""),
-    (r"\bfeel free to\b ?", ""),
+    (r"(?<!\w )\bfeel free to\b", "you may"),
     (r"\bin the process of\b ?", ""),
     (r"\bby means of\b", "by"),
     (r"\bin (?:case|cases) where\b", "if"),
@@ -99,7 +99,9 @@ _PHRASES: Final = _phrases(
     (r"\butili[sz]e\b", "use"),
     (r"\bas follows:", ":"),
 )
-_TIDY: Final = _phrases((r" {2,}", " "), (r" +([,.;!?])", r"\1"), (r"^[ ]*,\s*", ""))
+_TIDY: Final = _phrases((r" {2,}", " "), (r" +([,.;!?])", r"\1"), (r",+(?=[.;!?])", ""), (r"^[ ]*,\s*", ""))
+_STARTS: Final = re.compile(r"(?:^|[.!?][\"'”’)]*\s+|^\s*(?:[-*#]+ |\d+[.)] ))$")
+_CAPITAL: Final = re.compile("\x01+[\\s,:;]*(\\w*)")
 _MOST_VOLATILE_LINES: Final = 8
 _SAME_SHARE: Final = 0.85
 _LEAST_WORDS: Final = 6
@@ -176,15 +178,18 @@ def _shortened(text: str, level: Level) -> str:
     if level != "format":
         lines = ((line, _plainer(line)) for line in _whole_lines(short))
         short = "\n".join(new for line, new in lines if new or not line)
+    if not _keeps(text, short, said_once=False):
+        return text
     if level == "sentences":
         short = _checked(short, _said_once)
     short += "\n" * (text.endswith("\n") and bool(short) and not short.endswith("\n"))
-    return short if _keeps(text, short) and len(short) < len(text) else text
+    return short if len(short) < len(text) else text
 
 
-def constraints(text: str) -> dict[str, Counter[str]]:
-    """What a rewrite must not lose, counted; a sentence that stands there twice in the same words counts once."""
-    once = "\n".join(dict.fromkeys(_statement(part) for part in re.split(r"(?<=[.!?])\s+|\n+", text)))
+def constraints(text: str, *, said_once: bool = True) -> dict[str, Counter[str]]:
+    """What a rewrite must not lose, counted; a sentence that stands there twice in the same words counts once, if it may be said once."""
+    parts = re.split(r"(?<=[.!?])\s+|\n+", text)
+    once = "\n".join({_statement(part): part for part in reversed(parts)}.values() if said_once else parts)
     bare = once.replace("’", "'").lower()
     return {
         "numbers": Counter(re.findall(r"\d[\d,.:%/-]*\d|\d", once)),
@@ -196,12 +201,13 @@ def constraints(text: str) -> dict[str, Counter[str]]:
 
 
 def _statement(part: str) -> str:
-    """A sentence as it is compared: without list marks, heading marks and spaces around."""
-    return part.strip(" \t#*-•–").rstrip(":")
+    """A sentence as it is compared: without list marks, heading marks and the like around; case counts only where there is an id."""
+    bare = part.strip(" \t#*-•–,;:.!…")
+    return bare[:1].lower() + bare[1:] if _ID.search(bare) else bare.lower()
 
 
-def _keeps(before: str, after: str) -> bool:
-    had, has = constraints(before), constraints(after)
+def _keeps(before: str, after: str, *, said_once: bool = True) -> bool:
+    had, has = constraints(before, said_once=said_once), constraints(after, said_once=said_once)
     return all(not counts - has[kind] for kind, counts in had.items())
 
 
@@ -218,7 +224,7 @@ def _outside(text: str, change: Callable[[str], str]) -> str:
         held.append(match.group())
         return f"\0{len(held) - 1}\0"
 
-    if "\0" in text:
+    if "\0" in text or "\x01" in text:
         return text
     return _HELD.sub(lambda match: held[int(match.group(1))], change(PROTECTED.sub(hold, text)))
 
@@ -243,14 +249,26 @@ def _rephrased(line: str) -> str:
         lead = bare[: len(bare) - len(bare.lstrip())]
         body = bare.lstrip()
         for pattern, plain in (*_PHRASES, *_TIDY):
-            body = pattern.sub(plain, body)
-        mark = re.match(r"(?:[-*#]+ |\d+[.)] )?", body)
-        start = mark.end() if mark else 0
-        if body[start : start + 1].islower() and bare.lstrip()[start : start + 1].isupper():
-            body = body[:start] + body[start].upper() + body[start + 1 :]
+            body = _replaced(pattern, plain, body)
+        body = _CAPITAL.sub(lambda match: _capital(match.group(1)), body)
         return lead + body if re.search(r"\w|\0", body) or not re.search(r"\w", bare) else ""
 
     return _outside(line, change)
+
+
+def _capital(word: str) -> str:
+    return word if _ID.search(word) else word[:1].upper() + word[1:]
+
+
+def _replaced(pattern: re.Pattern[str], plain: str, text: str) -> str:
+    """Other words for a phrase; where a sentence began with it, a mark says that the sentence still begins here."""
+
+    def other(match: re.Match[str]) -> str:
+        words = match.expand(plain)
+        began = match.group()[:1].isupper() and _STARTS.search(text[: match.start()].replace("\x01", ""))
+        return "\x01" + words if began else words
+
+    return pattern.sub(other, text)
 
 
 def _whole_lines(text: str) -> list[str]:
@@ -281,7 +299,7 @@ def _said_once(text: str) -> str:
 
 def _again(sentence: str, seen: list[frozenset[str]]) -> bool:
     """Whether a sentence was said before: in the very same words, or in nearly the same where it states no number, rule or name."""
-    exact = frozenset((_statement(sentence).lower(),))
+    exact = frozenset((_statement(sentence),))
     words = frozenset(word.lower() for word in WORD.findall(sentence))
     if len(words) < _LEAST_SAME_WORDS or "\0" in sentence:
         return False

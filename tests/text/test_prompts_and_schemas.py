@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 
 import pytest
 from hypothesis import given, settings
@@ -52,6 +53,90 @@ def test_no_number_negation_modal_or_protected_span_is_lost(words: list[str]) ->
     had, has = constraints(text), constraints(short)
     assert all(not counts - has[kind] for kind, counts in had.items())
     assert len(short) <= len(text)
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ("Thanks. Please answer briefly and do it now.", "Thanks. Answer briefly and do it now."),
+        ("Check it. In order to answer, use the table. Then stop.", "Check it. To answer, use the table. Then stop."),
+        ("1. Please kindly answer.\n2. Kindly, please use tables.", "1. Answer.\n2. Use tables."),
+        ("- Please note that iPhones cost 5. Please say so.", "- iPhones cost 5. Say so."),
+        ("It is important to note that prices are in EUR.", "Prices are in EUR."),
+        ("You must remember that refunds take 5 days.", "You must remember that refunds take 5 days."),
+        ("Feel free to use tables in it.", "You may use tables in it."),
+        ("Note: please answer in French, please.", "Note: answer in French."),
+        ('"Please keep this" and `Please this`. Please `run` it.', '"Please keep this" and `Please this`. `run` it.'),
+    ],
+)
+def test_a_sentence_that_loses_its_first_words_still_begins_with_a_capital(before: str, after: str) -> None:
+    assert shortened(before) == after
+
+
+@pytest.mark.parametrize(
+    "again",
+    ["to answer, you must use the 3 tables!", "In order to answer, you must use the 3 tables", "- To answer, you must use the 3 tables.",
+     "Please, in order to answer, you must use the 3 tables."],
+)  # fmt: skip
+def test_a_sentence_is_not_said_again_with_another_beginning_or_end(again: str) -> None:
+    first = "To answer, you must use the 3 tables. Name the source.\n"
+    assert shortened(first + again) == first.strip()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Can you answer in French now? You can answer in French now.",
+        "Return the field userId with it. Return the field userid with it.",
+        "You must name the 3 tables. You must not name the 3 tables.",
+        "You must name all of 3 tables. You must name all of 4 tables.",
+    ],
+)
+def test_two_sentences_that_mean_different_things_both_stay(text: str) -> None:
+    assert shortened(text).count(".") + shortened(text).count("?") == 2
+
+
+SPANS = (
+    "order A-1047",
+    "`Please run`",
+    "```\nPlease  wait\n```",
+    '"Please, in order to"',
+    "{{name}}",
+    "{user_id}",
+    "<tag>",
+    "userId",
+    "7.5 %",
+)
+RULES = ("never", "not", "must", "should", "only", "may", "cannot")
+WORDS = (
+    "Please",
+    "please",
+    "In order to",
+    "I want you to",
+    "really",
+    "the tables",
+    "answer",
+    "to answer",
+    "Make sure to",
+    "Please note that",
+)
+
+
+@given(
+    st.lists(
+        st.tuples(st.sampled_from([*SPANS, *RULES, *WORDS]), st.sampled_from([" ", " ", " ", ", ", ". ", "! ", ".\n", "\n- ", ":\n\n"])),
+        max_size=40,
+    )
+)
+@settings(max_examples=150, deadline=None)
+def test_whatever_a_prompt_is_made_of_nothing_that_matters_is_lost(parts: list[tuple[str, str]]) -> None:
+    text = "".join(word + gap for word, gap in parts)
+    short = shortened(text)
+    assert len(short) <= len(text)
+    for span in SPANS:
+        assert (span in short) == (span in text)
+    for word in RULES:
+        assert bool(re.search(rf"\b{word}\b", short, re.IGNORECASE)) == bool(re.search(rf"\b{word}\b", text))
 
 
 def test_the_same_prompt_gives_the_same_bytes_and_a_short_one_stays_short() -> None:
