@@ -86,6 +86,7 @@ class Context:
         clock: seconds since 1970; a virtual clock in tests and the sandbox.
         declared_task: what the caller said this is, which always wins.
         baseline_usage: what the same request is known to cost untouched, where that was measured beside it.
+        would_read_tokens: how much of the prompt the model that would have been asked had in its cache, where another was asked.
         reachable: which models this caller may be sent to, where the host restricts them.
         ahead: what an async host awaits before it starts the flow, so that nothing in it blocks the event loop.
         own_limit: the output limit a model was configured with by its owner, where the host knows one; it counts as the caller's own.
@@ -110,6 +111,7 @@ class Context:
     decisions: list[Decision] = field(default_factory=list)
     attempts: list[Attempt] = field(default_factory=list)
     baseline_usage: Usage | None = None
+    would_read_tokens: int = 0
     answer_key: str | None = None
     rehearsed: list[Rehearsal] = field(default_factory=list)
     later: list[Flow] | None = None

@@ -52,6 +52,20 @@ class Usage:
         return max(0, self.input_tokens - self.cache_read_tokens - self.cache_write_tokens)
 
 
+def read_instead(usage: Usage, read_tokens: int) -> Usage:
+    """The same tokens, had at least so many of them been read from the provider's cache instead of anew."""
+    more = min(read_tokens, usage.input_tokens) - usage.cache_read_tokens
+    if more <= 0:
+        return usage
+    rest = max(0, more - usage.uncached_input_tokens)
+    five = min(rest, usage.cache_write_5m_tokens)
+    return usage.with_(
+        cache_read_tokens=usage.cache_read_tokens + more,
+        cache_write_5m_tokens=usage.cache_write_5m_tokens - five,
+        cache_write_1h_tokens=usage.cache_write_1h_tokens - (rest - five),
+    )
+
+
 def _count(source: Any, *path: str) -> int:
     """The number at `path` in nested mappings or objects; 0 where any step is absent."""
     for name in path:

@@ -10,6 +10,7 @@ from frugal_plugins.learned.agreement import stated
 from frugal_plugins.learned.features import prompt_features, routed_text
 from frugal_plugins.learned.ladder import Action, Bought, Ladder
 from frugal_plugins.learned.verify import Verdict
+from frugal_plugins.prices import bare_name
 from frugal_plugins.request import Reply, Request, canonical, fingerprint, text_of
 
 if TYPE_CHECKING:
@@ -70,6 +71,19 @@ class Asking:
         """The allowed model that is most likely right among those dearer than `model`, or None."""
         dearer = [m for m in self.allowed if m > model and m not in self.replies]
         return max(dearer, key=lambda m: float(self.seen[m])) if dearer else None
+
+    def words(self, step: Action) -> tuple[str, str]:
+        """What a step is called and why it was taken."""
+        model = bare_name(self.ladder.models[step.model].name)
+        likely = f"{100 * min(1.0, max(0.0, step.expected)):.0f} % likely right"
+        if step.accept:
+            return "accepted", f"{len(self.bought)} cheap answers seen; that of {model} is {likely}"
+        if not step.final:
+            return "vote", f"{model} first: its answer is worth more than it costs"
+        if self.strange:
+            return "asked", f"{model}: the request is like none that was judged, so it stays safe"
+        seen = f"after {len(self.bought)} cheap answers, " if self.bought else ""
+        return "asked", f"{seen}{model}: {likely}, at {self.point.keep_percent:g} % of the reference's quality"
 
 
 def input_tokens(request: Request) -> float:

@@ -17,7 +17,7 @@ from frugal_plugins.flow import Attempt, Context
 from frugal_plugins.ledger.shadow import would_save
 from frugal_plugins.prices import PriceBook, Rates, provider_of
 from frugal_plugins.request import Lane, Reply, Request
-from frugal_plugins.usage import Usage
+from frugal_plugins.usage import Usage, read_instead
 
 Basis = Literal["measured", "estimated", "unpriced", "untouched"]
 Outcome = Literal["answered", "hit", "closed", "error"]
@@ -148,7 +148,9 @@ def _settle_answer(entry: Entry, paid: tuple[Paid, ...], actual: Decimal | None,
     rewritten = _before_rewriting(entry, uncut)
     whole = rewritten[-1][1] if rewritten else uncut
     known = entry.ctx.baseline_usage
-    baseline = _price(entry, entry.baseline_model, known or _as_if_at(entry.baseline_model, last.model, whole))
+    ours = rewritten and rewritten[0][0] == "prompt_cache"  # without our marks it would have had nothing in its cache
+    untouched = _as_if_at(entry.baseline_model, last.model, whole, would_read=0 if ours else entry.ctx.would_read_tokens)
+    baseline = _price(entry, entry.baseline_model, known or untouched)
     steps = [("", uncut), *rewritten]
     prices = [_price(entry, last.model, usage) for _, usage in steps]
     listed = _price(entry, last.model, last.usage)
@@ -203,8 +205,12 @@ def _before_rewriting(entry: Entry, usage: Usage) -> list[tuple[str, Usage]]:
     return found
 
 
-def _as_if_at(model: str, answered_by: str, usage: Usage) -> Usage:
-    """The same tokens at another model. Cached reads are assumed there too; paid cache writes only at the same provider."""
+def _as_if_at(model: str, answered_by: str, usage: Usage, *, would_read: int = 0) -> Usage:
+    """The same tokens at another model. Cached reads are assumed there too; paid cache writes only at the same provider.
+
+    What the other model had in its own cache it would have read from there.
+    """
+    usage = read_instead(usage, would_read)
     if provider_of(model) == provider_of(answered_by):
         return usage
     return usage.with_(cache_write_5m_tokens=0, cache_write_1h_tokens=0)

@@ -15,9 +15,10 @@ from frugal_plugins.learned.judging import judge_request, read_verdict
 from frugal_plugins.learned.ladder import Action, Ladder
 from frugal_plugins.learned.verify import Verdict, look
 from frugal_plugins.models import misfit
-from frugal_plugins.prices import MILLION, PriceBook, bare_name, provider_of
+from frugal_plugins.prefix.rereading import Prompt, Rereading, prompt_of
+from frugal_plugins.prices import PriceBook, bare_name, provider_of
 from frugal_plugins.request import Message, Reply, Request, fingerprint
-from frugal_plugins.usage import Usage
+from frugal_plugins.usage import Usage, read_instead
 
 _MOST_SESSIONS: Final = 50_000
 
@@ -36,8 +37,9 @@ class Route:
 
     Saves: most of the bill, where most requests are simple. Risks: a cheap answer to a hard question. So work no rule
     recognises is left where it was (or goes to the baseline tier when the caller named no model), a model the caller named
-    is never replaced by a dearer one, and a conversation never moves down in the middle. Stands down: when the caller's
-    model is in no tier, or when no cheaper model can take the request as it is (window, images, tools, parameters).
+    is never replaced by a dearer one, a conversation that was routed never moves down in the middle, and no request moves to a
+    model that would have to read again, for more money, what the caller's own has in its prompt cache. Stands down: when the
+    caller's model is in no tier, or when no cheaper model can take the request as it is (window, images, tools, parameters).
 
     Args:
         tiers: cheapest first.
@@ -76,7 +78,13 @@ class Route:
     name: str = "route"
     _sessions: OrderedDict[str, int] = field(default_factory=OrderedDict)
     _last_named: tuple[tuple[Message, ...], tuple[str, ...], str] = ((), (), "")
+    _last_prompt: tuple[tuple[Message, ...], Prompt | None] = ((), None)
+    rereading: Rereading = field(init=False, repr=False)
     _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def __post_init__(self) -> None:
+        """What was read lately is priced by the same list."""
+        self.rereading = Rereading(self.prices)
 
     def __call__(self, request: Request, rest: Next, ctx: Context) -> Flow:
         """Choose a model and say why."""
@@ -158,8 +166,7 @@ class Route:
             return fits and not lower and not low and not over and not (shut and model in dear)
 
         def read_share(model: str) -> float:
-            rates = self.prices.rates(model) if held is not None and self._tier_of(model) == held else None
-            return float(rates.cache_read_usd / rates.input_usd) if rates and rates.input_usd else 1.0
+            return self.rereading.share(self._prompt(request, ctx), model, ctx.clock())
 
         whole = not request.stream or self.streaming == "buffer"
         votes = whole and held is None and (request.params.get("n") or 1) == 1 and not self.breaker.overspent()
@@ -174,7 +181,7 @@ class Route:
         step = asking.next()
         while not step.accept:
             model = ladder.models[step.model].name
-            ctx.note(self.name, *_words(ladder, asking, step))
+            ctx.note(self.name, *asking.words(step))
             if asked:
                 ctx.replace_last(self.name)
             further = not step.final or (asking.votes and asking.above(step.model) is not None and not request.stream)
@@ -192,7 +199,7 @@ class Route:
             else:
                 step = asking.next()
         if step.accept:
-            ctx.note(self.name, *_words(ladder, asking, step))
+            ctx.note(self.name, *asking.words(step))
         answer = asking.replies[step.model]
         self._remember_model(request, ladder.models[step.model].name)
         self._count(request, asked, ctx)
@@ -204,19 +211,33 @@ class Route:
             self._remember(request, tier)
 
     def _count(self, request: Request, asked: list[tuple[str, Reply]], ctx: Context) -> None:
-        """Tell the breaker what this request cost and what the baseline would have cost; unpriced models count as nothing."""
+        """Remember who has read this, and tell the breaker what it cost and what the baseline would have cost."""
+        prompt, now, usual = self._prompt(request, ctx), ctx.clock(), self.baseline_model(request)
+        would_read = self.rereading.warm_tokens(prompt, usual, now, of_any=True)
+        for name, reply in asked:
+            self.rereading.note(prompt, name, reply.usage, now)
         if ctx.mode != "on" or not asked:
             return
+        last = asked[-1][1].usage
+        if bare_name(asked[-1][0]) != bare_name(usual):
+            ctx.would_read_tokens = min(would_read, last.input_tokens)
         paid = sum(self._usd(name, reply.usage) for name, reply in asked)
-        would = self._usd(self.baseline_model(request), asked[-1][1].usage)
         dear = any(name in self.tiers[-1].models for name, _ in asked) and len(self.tiers) > 1
-        self.breaker.note(dear=dear, paid_usd=paid, baseline_usd=would, now_seconds=ctx.clock())
+        would = self._usd(usual, read_instead(last, ctx.would_read_tokens))
+        self.breaker.note(dear=dear, paid_usd=paid, baseline_usd=would, now_seconds=now)
 
     def _usd(self, model: str, usage: Usage) -> float:
+        """Dollars; an unpriced model counts as nothing."""
         rates = self.prices.rates(model)
-        if rates is None:
-            return 0.0
-        return (usage.input_tokens * float(rates.input_usd) + usage.output_tokens * float(rates.output_usd)) / float(MILLION)
+        return 0.0 if rates is None else float(rates.cost(usage))
+
+    def _prompt(self, request: Request, ctx: Context) -> Prompt:
+        """What the caches may know of the request; read once for a request."""
+        messages, prompt = self._last_prompt
+        if messages is not request.messages or prompt is None:
+            prompt = prompt_of(request, self._session(request), ctx.task(request).name)
+            self._last_prompt = (request.messages, prompt)
+        return prompt
 
     def _choose(self, request: Request, ctx: Context) -> tuple[str, str, str]:
         open_choice = request.model in self.own_names
@@ -240,7 +261,7 @@ class Route:
         refused: list[str] = []
         for index in range(wanted, len(self.tiers) if named is None else named):
             for model in self._by_provider(self.tiers[index].models, request):
-                problem = self._problem(model, request, ctx, named)
+                problem = self._problem(model, request, ctx, named) or self._reads_again(model, request, ctx, named)
                 if problem is None:
                     self._remember(request, index)
                     return model, self.tiers[index].name, "; ".join([why, *refused[:2]])
@@ -257,6 +278,14 @@ class Route:
         if problem is None and named is not None and self._dearer(model, request.model):
             return f"it costs more than {bare_name(request.model)}"
         return problem
+
+    def _reads_again(self, model: str, request: Request, ctx: Context, named: int | None) -> str | None:
+        """Why asking this model would cost more than staying, because the caller's own has the prompt in its cache."""
+        if named is None or self.sticky == "none":
+            return None
+        if self.rereading.pays(self._prompt(request, ctx), request.model, model, ctx.clock()):
+            return None
+        return f"{bare_name(request.model)} has this prompt in its cache, and reading it again costs more than that saves"
 
     def _dearer(self, model: str, than: str) -> bool:
         one, other = self.prices.rates(model), self.prices.rates(than)
@@ -307,20 +336,6 @@ class Route:
 
     def _index(self, name: str) -> int:
         return next(i for i, tier in enumerate(self.tiers) if tier.name == name)
-
-
-def _words(ladder: Ladder, asking: Asking, step: Action) -> tuple[str, str]:
-    """What a step is called and why it was taken."""
-    model = bare_name(ladder.models[step.model].name)
-    likely = f"{100 * min(1.0, max(0.0, step.expected)):.0f} % likely right"
-    if step.accept:
-        return "accepted", f"{len(asking.bought)} cheap answers seen; that of {model} is {likely}"
-    if not step.final:
-        return "vote", f"{model} first: its answer is worth more than it costs"
-    if asking.strange:
-        return "asked", f"{model}: the request is like none that was judged, so it stays safe"
-    seen = f"after {len(asking.bought)} cheap answers, " if asking.bought else ""
-    return "asked", f"{seen}{model}: {likely}, at {asking.point.keep_percent:g} % of the reference's quality"
 
 
 class _Unseen(Generator[Call, Reply, Reply]):

@@ -16,6 +16,7 @@ from frugal_plugins.learned.ladder import Ladder, Model, Point, Step
 from frugal_plugins.learned.smoother import Block, Smoother
 from frugal_plugins.request import Reply, Request
 from frugal_plugins.techniques.route import Route, Tier
+from frugal_plugins.usage import Usage
 from tests.support import FakeStream, ask_for, reply_with, send
 
 MODELS = ("openai/gpt-4o-mini", "anthropic/claude-haiku-4-5", "openai/gpt-4o")
@@ -184,7 +185,8 @@ def test_a_conversation_under_way_is_not_voted_on_and_never_moves_down() -> None
 def test_a_switch_in_a_conversation_must_pay_for_reading_the_prompt_again() -> None:
     close = ladder(votes=(), direct=[0.8, 0.3, 0.8985])
     long = ask_for("word " * 3200, model="frugal")
-    model, asked = answering(mini="1", haiku="1", strong="1")
+    read = {name: reply_with("1", model=name).with_(usage=Usage(4000, output_tokens=1)) for name in MODELS}
+    model, asked = answering(mini=read[MINI], haiku=read[HAIKU], strong=read[STRONG])
     send(long, model, route(ladder=close))
     assert asked == [STRONG]
     by = route(ladder=close)

@@ -1,0 +1,193 @@
+"""A cheap model that must read again what the dear one has in its cache is only asked where that costs less."""
+
+from __future__ import annotations
+
+import datetime as dt
+import random
+from decimal import Decimal
+from typing import Any
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from frugal_plugins.flow import Call
+from frugal_plugins.ledger.settle import Entry, settle
+from frugal_plugins.prefix.cost import plan_for
+from frugal_plugins.prefix.rereading import Rereading, prompt_of
+from frugal_plugins.prices import PriceBook
+from frugal_plugins.request import Reply, Request
+from frugal_plugins.techniques.route import Route, Tier
+from frugal_plugins.usage import Usage, read_instead
+from tests.support import send
+
+HAIKU, SONNET = "anthropic/claude-haiku-4-5", "anthropic/claude-sonnet-4-5"
+MINI, GPT = "openai/gpt-4o-mini", "openai/gpt-4o"
+PRICES = PriceBook()
+CLAUDE = (Tier("simple", (HAIKU,)), Tier("standard", (SONNET,)))
+OPENAI = (Tier("simple", (MINI,)), Tier("standard", (GPT,)))
+
+
+class Caching:
+    """A provider that keeps every prompt it was sent, model by model, for five minutes, and bills by the price list."""
+
+    def __init__(self, *, marked: bool = True) -> None:
+        self.marked = marked
+        self.now = 1_800_000_000.0
+        self.spent = Decimal(0)
+        self.asked: list[str] = []
+        self._seen: list[tuple[str, str, float]] = []
+
+    def __call__(self, call: Call) -> Reply:
+        model, text = call.request.model, "".join(str(m["content"]) for m in call.request.messages)
+        plan = plan_for(model, PRICES)
+        assert plan is not None
+        fresh = [(m, t, at) for m, t, at in self._seen if m == model and self.now - at < plan.ttl_seconds]
+        shared = max((_common(text, t) for _, t, _ in fresh), default=0) // 4
+        total = len(text) // 4
+        caches = self.marked or not plan.explicit
+        read = plan.cached(shared) if caches else 0
+        written = total - read if caches and plan.explicit and total >= plan.minimum_tokens else 0
+        usage = Usage(total, cache_read_tokens=read, cache_write_5m_tokens=written, output_tokens=5)
+        if caches:
+            self._seen.append((model, text, self.now))
+        cost = PRICES.cost(model, usage)
+        assert cost is not None
+        self.spent += cost
+        self.asked.append(model)
+        return Reply({"role": "assistant", "content": "Yes."}, model, usage)
+
+
+def _common(one: str, other: str) -> int:
+    return next((i for i, (a, b) in enumerate(zip(one, other, strict=False)) if a != b), min(len(one), len(other)))
+
+
+def route(tiers: tuple[Tier, ...] = CLAUDE) -> Route:
+    return Route(tiers, {"yes_no": "simple"}, "standard", frozenset({"frugal"}), PRICES, escalate=False)
+
+
+def talk(by: Route | None, provider: Caching, tasks: list[tuple[str, float]], *, model: str, words: int) -> Decimal:
+    """A conversation with one front; each turn says what it is and how long after the last it comes. Without a route: untouched."""
+    messages: list[dict[str, Any]] = [{"role": "system", "content": "rule " * words}]
+    for number, (task, pause_seconds) in enumerate(tasks):
+        provider.now += pause_seconds
+        messages = [*messages, {"role": "user", "content": f"question {number} {task}"}]
+        request = Request(model, tuple(messages))
+        if by is None:
+            reply = provider(Call(request))
+        else:
+            reply, _ = send(request, provider, by, declared_task=task, clock=lambda: provider.now)
+        messages = [*messages, dict(reply.message)]
+    return provider.spent
+
+
+def test_a_turn_stays_where_its_long_prompt_is_warm() -> None:
+    provider = Caching()
+    talk(route(), provider, [("other", 0), ("yes_no", 20)], model=SONNET, words=16_000)
+    assert provider.asked == [SONNET, SONNET]
+
+
+def test_the_same_turn_moves_when_the_cache_has_gone_cold_or_there_is_none() -> None:
+    provider = Caching()
+    talk(route(), provider, [("other", 0), ("yes_no", 900)], model=SONNET, words=16_000)
+    assert provider.asked == [SONNET, HAIKU]
+    provider = Caching(marked=False)
+    talk(route(), provider, [("other", 0), ("yes_no", 20)], model=SONNET, words=16_000)
+    assert provider.asked == [SONNET, HAIKU]
+
+
+def test_a_short_prompt_moves_at_once() -> None:
+    provider = Caching()
+    talk(route(), provider, [("other", 0), ("yes_no", 20)], model=SONNET, words=100)
+    assert provider.asked == [SONNET, HAIKU]
+
+
+def test_where_the_difference_in_price_pays_for_reading_again_it_moves() -> None:
+    provider = Caching()  # gpt-4o reads its cache at half price: eight times what the small model asks for plain input
+    talk(route(OPENAI), provider, [("other", 0), ("yes_no", 20)], model=GPT, words=16_000)
+    assert provider.asked == [GPT, MINI]
+
+
+def test_what_would_have_been_saved_pays_for_the_move_in_the_end() -> None:
+    provider = Caching()
+    talk(route(), provider, [("other", 0), *[("yes_no", 20)] * 9], model=SONNET, words=16_000)
+    first = provider.asked.index(HAIKU)
+    assert 2 < first < 9
+    assert set(provider.asked[first:]) == {HAIKU}
+
+
+def test_a_front_that_others_share_is_warm_too() -> None:
+    provider, by = Caching(), route()
+    for number in range(2):
+        rules = {"role": "system", "content": "rule " * 16_000}
+        request = Request(SONNET, (rules, {"role": "user", "content": f"customer {number}"}))
+        send(request, provider, by, declared_task="other" if number == 0 else "yes_no", clock=lambda: provider.now)
+    assert provider.asked == [SONNET, SONNET]
+
+
+TURNS = st.lists(st.tuples(st.sampled_from(["yes_no", "other"]), st.sampled_from([5.0, 60.0, 200.0, 400.0])), min_size=1, max_size=14)
+
+
+def test_over_many_conversations_it_costs_less_than_left_alone() -> None:
+    """Simple turns are cheaper where that is so, and never dearer by the sum: mixed pauses, prompts of every length."""
+    for words in (50, 2_000, 6_000, 16_000):
+        by, provider, alone = route(), Caching(), Caching()
+        for number in range(30):
+            chance = random.Random(number)
+            turns = [(chance.choice(["yes_no", "other"]), chance.choice([5.0, 60.0, 200.0, 400.0])) for _ in range(8)]
+            talk(by, provider, turns, model=SONNET, words=words)
+            talk(None, alone, turns, model=SONNET, words=words)
+            provider.now, alone.now = provider.now + 1_000, alone.now + 1_000
+        assert provider.spent <= alone.spent, words
+
+
+@given(TURNS, st.sampled_from([SONNET, GPT]), st.sampled_from([50, 2_000, 16_000]), st.booleans())
+@settings(max_examples=150, deadline=None)
+def test_conversations_cost_at_most_little_more_than_left_alone(
+    turns: list[tuple[str, float]], model: str, words: int, marked: bool
+) -> None:
+    """A move is made for what it saves at once, or once as much has been missed: one reading by each model bounds what it may lose."""
+    routed = talk(route(CLAUDE if model == SONNET else OPENAI), Caching(marked=marked), turns, model=model, words=words)
+    alone = Caching(marked=marked)
+    untouched = talk(None, alone, turns, model=model, words=words)
+    whole = Usage(words * 5 // 4 + 500, cache_write_5m_tokens=words * 5 // 4 + 500)
+    again = [PRICES.cost(name, whole) or Decimal(0) for name in (model, HAIKU if model == SONNET else MINI)]
+    assert routed <= untouched + sum(again)
+
+
+def test_the_ledger_counts_what_the_other_model_would_have_read_from_its_cache() -> None:
+    provider, by = Caching(), route()
+    turns = [("other", 0), *[("yes_no", 20)] * 9]
+    messages: list[dict[str, Any]] = [{"role": "system", "content": "rule " * 16_000}]
+    baseline = Decimal(0)
+    for number, (task, pause_seconds) in enumerate(turns):
+        provider.now += pause_seconds
+        messages = [*messages, {"role": "user", "content": f"question {number} {task}"}]
+        request = Request(SONNET, tuple(messages))
+        reply, ctx = send(request, provider, by, declared_task=task, clock=lambda: provider.now)
+        at = dt.datetime.fromtimestamp(provider.now, dt.UTC)
+        settled = settle(Entry(request, ctx, reply, None, SONNET, PRICES, at))
+        assert settled.baseline_usd is not None
+        baseline += settled.baseline_usd
+        messages = [*messages, dict(reply.message)]
+    alone = talk(None, Caching(), turns, model=SONNET, words=16_000)
+    assert abs(baseline / alone - 1) < Decimal("0.03")
+
+
+def test_a_cache_that_was_never_read_is_not_counted_on() -> None:
+    seen = Rereading(PRICES)
+    request = Request(GPT, ({"role": "system", "content": "rule " * 16_000}, {"role": "user", "content": "q"}))
+    prompt = prompt_of(request, "c", "other")
+    warm = []
+    for number in range(8):
+        seen.note(prompt, GPT, Usage(20_000, output_tokens=5), 60.0 * number)  # a host that never says it read anything
+        warm.append(seen.warm_tokens(prompt, GPT, 60.0 * number + 1))
+    assert warm[0] > 15_000
+    assert warm[-1] < 4_000
+
+
+def test_reading_instead_of_writing() -> None:
+    usage = Usage(1000, cache_write_5m_tokens=600, output_tokens=5)
+    assert read_instead(usage, 0) == usage
+    assert read_instead(usage, 300) == usage.with_(cache_read_tokens=300)
+    assert read_instead(usage, 700) == usage.with_(cache_read_tokens=700, cache_write_5m_tokens=300)
+    assert read_instead(usage, 5000) == usage.with_(cache_read_tokens=1000, cache_write_5m_tokens=0)
