@@ -22,6 +22,8 @@ _MOST_KINDS: Final = 500
 _NEW_WEIGHT: Final = 0.2
 _DOUBT_TOKENS: Final = 4096
 _MANY_CALLS: Final = 64
+_FOLLOWERS: Final = 4.0
+"""As many may follow where nothing is known yet."""
 _FRONT_ROLES: Final = ("system", "developer")
 
 
@@ -50,29 +52,41 @@ class _Read:
 
 
 @dataclass(slots=True)
-class _Run:
-    """Requests that follow each other within a cache's lifetime, and what not moving them has cost by now."""
+class _Front:
+    """How requests with one front follow each other while caches are warm: all of them, and those that could move.
+
+    A run is a first request and those that follow it in time. The counts fade, so that what is new weighs more.
+    """
 
     calls: float = 0.0
+    movable: float = 0.0
     followers: float = 0.0
-    last_seconds: float = float("-inf")
-    under_way: bool = False
-    missed_usd: float = 0.0
+    last_movable_seconds: float = float("-inf")
 
-    def called(self, now_seconds: float, ttl_seconds: float) -> None:
-        """One more."""
-        self.under_way = now_seconds - self.last_seconds < ttl_seconds
-        self.calls, self.followers, self.last_seconds = self.calls + 1, self.followers + self.under_way, now_seconds
-        if not self.under_way:
-            self.missed_usd = 0.0
+    def called(self) -> None:
+        """One more request, wherever it was sent."""
+        self.calls += 1
         if self.calls > _MANY_CALLS:
-            self.calls, self.followers = self.calls / 2, self.followers / 2
+            self.calls, self.movable, self.followers = self.calls / 2, self.movable / 2, self.followers / 2
+
+    def could_move(self, now_seconds: float, ttl_seconds: float) -> None:
+        """One of them could be sent to a small model."""
+        self.followers += now_seconds - self.last_movable_seconds < ttl_seconds
+        self.movable, self.last_movable_seconds = self.movable + 1, now_seconds
 
     @property
-    def following(self) -> float:
-        """How many more are expected before the caches go cold."""
-        share = (self.followers + 1) / (self.calls + 2)
-        return share / (1 - share)
+    def following(self) -> tuple[float, float]:
+        """How many more that could move are expected before the caches go cold: at least, and at most."""
+        runs = max(1.0, self.movable - self.followers)
+        return self.followers / (runs + 1), (self.followers + _FOLLOWERS) / runs
+
+    @property
+    def staying_too(self) -> float:
+        """How likely a request that cannot move follows in time, and needs the dear model's cache."""
+        staying = max(0.0, self.calls - self.movable)
+        share = (staying + 1) / (max(self.calls, self.movable) + 2)
+        many = (self.followers + staying + 1) / max(1.0, self.movable - self.followers)
+        return float(1 - (1 - share) ** many)
 
 
 @dataclass(slots=True)
@@ -81,7 +95,7 @@ class Rereading:
 
     prices: PriceBook
     _reads: OrderedDict[Hashable, dict[str, _Read]] = field(default_factory=OrderedDict)
-    _runs: OrderedDict[Hashable, _Run] = field(default_factory=OrderedDict)
+    _fronts: OrderedDict[Hashable, _Front] = field(default_factory=OrderedDict)
     _answers: OrderedDict[str, float] = field(default_factory=OrderedDict)
     _kept: dict[str, tuple[float, float]] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
@@ -93,6 +107,7 @@ class Rereading:
         name, expected = bare_name(model), self.warm_tokens(prompt, model, now_seconds)
         marked = float(usage.cache_read_tokens + usage.cache_write_tokens)
         with self._lock:
+            self._front(prompt).called()
             if expected:
                 hoped, read = self._kept.get(name, (0.0, 0.0))
                 self._kept[name] = (0.9 * hoped + expected, 0.9 * read + min(expected, usage.cache_read_tokens))
@@ -158,42 +173,34 @@ class Rereading:
     def pays(self, prompt: Prompt, stay: str, move: str, now_seconds: float) -> bool:
         """Whether asking `move` should cost no more than asking `stay`, with what each of them has in its cache.
 
-        Cheaper now and cheaper with warm caches: yes. Cheaper now, but dearer once caches are warm (a prompt too short for the
-        small model's cache): only where few such requests follow each other, by what was seen of this front. Dearer now, but
-        cheaper with warm caches: what moving earlier would have saved is added up, and once that reaches what reading again
-        costs, the move is made (ski rental: at worst twice the best in hindsight).
+        This request and those expected after it are priced both ways. Moving has to read again what only the other has read,
+        and keeps the other's cache from being filled for those that will need it. It must pay with as few followers as were
+        seen and with as many as may come.
         """
         staying = self.usd(prompt, stay, self.warm_tokens(prompt, stay, now_seconds))
         moving = self.usd(prompt, move, self.warm_tokens(prompt, move, now_seconds))
-        settled, moved = self._steady(prompt, stay), self._steady(prompt, move)
-        if staying is None or moving is None or settled is None or moved is None:
+        settled, moved, plan = self._steady(prompt, stay), self._steady(prompt, move), plan_for(move, self.prices)
+        if staying is None or moving is None or settled is None or moved is None or plan is None:
             return True
-        run = self._run(prompt, move, now_seconds)
-        if moving <= staying:
-            pays = moved <= settled or moving + run.following * moved <= staying + run.following * settled
-        else:
-            run.missed_usd += max(0.0, staying - moved) if run.under_way else 0.0
-            pays = moved < settled and run.missed_usd >= moving - staying
-        if pays:
-            run.missed_usd = 0.0
-        return pays
+        with self._lock:
+            front = self._front(prompt)
+            front.could_move(now_seconds, plan.ttl_seconds)
+            following, later = front.following, front.staying_too * max(0.0, staying - settled)
+        return all(moving + many * moved + later <= staying + many * settled for many in following)
+
+    def _front(self, prompt: Prompt) -> _Front:
+        key = prompt.parts[-1][0]
+        front = self._fronts.setdefault(key, _Front())
+        self._fronts.move_to_end(key)
+        if len(self._fronts) > _MOST_PARTS:
+            self._fronts.popitem(last=False)
+        return front
 
     def _steady(self, prompt: Prompt, model: str) -> float | None:
         """What asking a model costs once the whole prompt is warm there; where nobody marks for Claude, it never is."""
         plan = plan_for(model, self.prices)
         warm = 0 if plan is None or (plan.explicit and not self._marks(prompt)) else plan.cached(int(prompt.tokens))
         return self.usd(prompt, model, warm)
-
-    def _run(self, prompt: Prompt, move: str, now_seconds: float) -> _Run:
-        """How requests with this front that could go to `move` follow each other."""
-        plan, key = plan_for(move, self.prices), (prompt.parts[-1][0], bare_name(move))
-        with self._lock:
-            run = self._runs.setdefault(key, _Run())
-            self._runs.move_to_end(key)
-            if len(self._runs) > _MOST_PARTS:
-                self._runs.popitem(last=False)
-        run.called(now_seconds, plan.ttl_seconds if plan else 0.0)
-        return run
 
 
 def prompt_of(request: Request, conversation: Hashable, kind: str) -> Prompt:
