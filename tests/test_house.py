@@ -18,6 +18,7 @@ FLOORS = (
     (
         "flow",
         "drivers",
+        "unseen",
         "tasks",
         "prices",
         "models",

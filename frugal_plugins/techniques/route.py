@@ -5,8 +5,8 @@ from __future__ import annotations
 import threading
 from collections import OrderedDict
 from collections.abc import Generator, Mapping
-from dataclasses import dataclass, field, replace
-from typing import Any, Final, Literal
+from dataclasses import dataclass, field
+from typing import Final, Literal
 
 from frugal_plugins.flow import Call, Context, Flow, Next
 from frugal_plugins.learned.asking import Asking
@@ -18,6 +18,7 @@ from frugal_plugins.models import misfit
 from frugal_plugins.prefix.rereading import Prompt, Rereading, prompt_of
 from frugal_plugins.prices import PriceBook, bare_name, provider_of
 from frugal_plugins.request import Message, Reply, Request, fingerprint
+from frugal_plugins.unseen import Unseen
 from frugal_plugins.usage import Usage, read_instead
 
 _MOST_SESSIONS: Final = 50_000
@@ -118,7 +119,7 @@ class Route:
     def _checked(self, request: Request, model: str, above: str, rest: Next, ctx: Context) -> Flow:
         """Ask the cheaper model, look at its answer, and ask the usual one where that answer cannot be given out."""
         sent = rest(request.with_(model=model))
-        reply = yield from _Unseen(sent) if request.stream else sent
+        reply = yield from Unseen(sent) if request.stream else sent
         asked = [(model, reply)]
         verdict = yield from self._verdict(request, reply, ctx)
         shut = self.breaker.closed(ctx.clock()) if above in self.tiers[-1].models else None
@@ -186,7 +187,7 @@ class Route:
                 ctx.replace_last(self.name)
             further = not step.final or (asking.votes and asking.above(step.model) is not None and not request.stream)
             sent = rest(request.with_(model=model))
-            reply = yield from _Unseen(sent) if further else sent
+            reply = yield from Unseen(sent) if further else sent
             asked.append((model, reply))
             verdict = (yield from self._verdict(request, reply, ctx)) if step.final and further else self._look(request, reply, ctx)
             asking.saw(step.model, reply, verdict)
@@ -336,22 +337,3 @@ class Route:
 
     def _index(self, name: str) -> int:
         return next(i for i, tier in enumerate(self.tiers) if tier.name == name)
-
-
-class _Unseen(Generator[Call, Reply, Reply]):
-    """The same flow with its answers held back from a reader, because they may yet be replaced."""
-
-    __slots__ = ("flow",)
-
-    def __init__(self, flow: Flow) -> None:
-        self.flow = flow
-
-    def send(self, value: Reply) -> Call:
-        return _held(self.flow.send(value))
-
-    def throw(self, *error: Any) -> Call:
-        return _held(self.flow.throw(*error))
-
-
-def _held(call: Call) -> Call:
-    return replace(call, hold=True) if call.purpose == "answer" else call
