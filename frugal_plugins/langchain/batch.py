@@ -34,17 +34,77 @@ Configs = RunnableConfig | list[RunnableConfig] | None
 class BatchExecutor(Runnable[Sequence[Any], list[Any]]):
     """Runs `prompt | router | parser` over a list of inputs as one batch job: same answers, half the price, hours later.
 
-    `invoke` waits for everything. `submit`, `poll` and `results` do it in steps: a job lives in a SQLite file and goes on after
-    any crash, with the same chain. What stands before and after the router runs here; only the router's calls are batched.
-    Callbacks in the config hear each item with its usage, when its answer is there.
+    Only the router's calls are batched; what stands before and after it runs here. A job lives in a file and goes on after any crash;
+    nothing is paid twice. A chain that cannot be batched is refused before anything is sent.
 
-    Args:
-        chain: a chain with one FrugalRouter in it; a chain that cannot be batched is refused before anything is sent.
-        jobs: the job store.
+    Setup:
+        `pip install 'frugal-plugins[langchain]'` and `OPENAI_API_KEY` or `ANTHROPIC_API_KEY`. The recipe's cache, router and caps act on
+        each input; its `batch:` section says by when everything must be there, and what it may cost.
 
-    ```python
-    rows = BatchExecutor.from_recipe(recipe, chain=prompt | llm | parser).invoke([{"text": "..."}, {"text": "..."}])
-    ```
+    Key init args:
+        chain: a chain with one FrugalRouter in it. Without one: messages in, AIMessages out.
+        store: the file jobs are kept in, or postgresql://... for several workers.
+        settings: `BatchSettings` instead of the recipe's `batch:` section (deadline, dollar limit, size of a batch).
+
+    Instantiate:
+        ```python
+        from langchain_core.prompts import ChatPromptTemplate
+        from frugal_plugins import Recipe
+        from frugal_plugins.langchain import BatchExecutor, FrugalRouter
+
+        recipe = Recipe.load("nightly")
+        chain = ChatPromptTemplate.from_messages([("user", "Summarize in one sentence: {text}")]) | FrugalRouter.from_recipe(recipe)
+        executor = BatchExecutor.from_recipe(recipe, chain=chain)
+        ```
+
+    Invoke:
+        Waits for every answer, which comes in the order of the inputs. One that failed raises RowFailed, or stands in its place:
+
+        ```python
+        inputs = [{"text": "The desk arrived late, but it is lovely."}, {"text": "The lamp is too bright."}]
+        answers = executor.invoke(inputs, return_exceptions=True)
+        print(answers[0].content, answers[0].usage_metadata)
+        ```
+
+    Async:
+        ```python
+        answers = await executor.ainvoke(inputs)
+        ```
+
+    Submit, poll, results:
+        In steps, for a program that does not wait. A process that was started anew goes on with the job's name and the same chain:
+
+        ```python
+        job = executor.submit(inputs, job="reviews")
+        status = executor.poll(job)  # does what can be done now; call it every few minutes
+        print(status.done, "of", status.rows, status.spent_usd)
+        answers = executor.results(job, inputs, return_exceptions=True)  # what is not there yet stands as a RowFailed
+        ```
+
+    Structured output:
+        ```python
+        from pydantic import BaseModel
+
+        class Review(BaseModel):
+            mood: str
+            stars: int
+
+        router = FrugalRouter.from_recipe(recipe).with_structured_output(Review)
+        chain = ChatPromptTemplate.from_messages([("user", "Read this review: {text}")]) | router
+        reviews = BatchExecutor.from_recipe(recipe, chain=chain).invoke(inputs)
+        print(reviews[0].stars)
+        ```
+
+    Callbacks and usage:
+        Callbacks in the config hear each item with its usage when its answer is there:
+
+        ```python
+        from frugal_plugins.langchain import get_frugal_callback
+
+        with get_frugal_callback() as costs:
+            executor.invoke([{"text": "The chair wobbles."}])
+        print(costs.cost_usd, costs.saved_usd)
+        ```
     """
 
     def __init__(self, chain: Runnable[Any, Any], jobs: BatchJobs) -> None:
@@ -61,12 +121,12 @@ class BatchExecutor(Runnable[Sequence[Any], list[Any]]):
         chain: Runnable[Any, Any] | None = None,
         store: str | os.PathLike[str] = "frugal-batch.sqlite",
         settings: BatchSettings | None = None,
-        sleep: Callable[[float], None] = time.sleep,
+        sleep: Callable[[float], None] | None = None,
     ) -> BatchExecutor:
         """An executor for a chain; without one, messages go in and AIMessages come out. `sleep` waits between looks."""
         whole = chain if chain is not None else FrugalRouter.from_recipe(recipe)
         take_apart(whole)
-        return cls(whole, BatchJobs(recipe, store, settings, sleep=sleep))
+        return cls(whole, BatchJobs(recipe, store, settings, sleep=sleep or time.sleep))
 
     def invoke(
         self,
@@ -93,6 +153,18 @@ class BatchExecutor(Runnable[Sequence[Any], list[Any]]):
     ) -> list[Any]:
         """`invoke`, in a thread of its own."""
         return await asyncio.to_thread(partial(self.invoke, input, config, job=job, return_exceptions=return_exceptions))
+
+    def batch(
+        self,
+        inputs: list[Sequence[Any]],
+        config: RunnableConfig | list[RunnableConfig] | None = None,
+        *,
+        return_exceptions: bool = False,
+        **kwargs: Any,
+    ) -> list[list[Any]]:
+        """Several lists, one job after another: one process works on a store at a time."""
+        configs = get_config_list(config, len(inputs))
+        return [self.invoke(one, own, return_exceptions=return_exceptions, **kwargs) for one, own in zip(inputs, configs, strict=True)]
 
     def once(self, inputs: Sequence[Any], config: Configs = None, *, return_exceptions: bool = False) -> list[Any]:
         """`invoke` without a job to name: the same inputs after a crash go on with the job they began, which is removed in the end.

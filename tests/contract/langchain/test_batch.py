@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import ast
+import asyncio
+import inspect
+import re
+import textwrap
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
-from types import SimpleNamespace
+from types import FunctionType, SimpleNamespace
 from typing import Any
 
 import pytest
@@ -15,8 +21,10 @@ from langchain_core.prompts import ChatPromptTemplate
 from langchain_core.runnables import Runnable, RunnableLambda, RunnableParallel
 from pydantic import BaseModel
 
+from frugal_plugins import Recipe
 from frugal_plugins.errors import FrugalError
 from frugal_plugins.langchain import BatchExecutor, FrugalRouter, batch_lane
+from frugal_plugins.langchain import batch as batch_module
 from frugal_plugins.langchain.batch import RowFailed
 from frugal_plugins.sandbox import Sandbox, VirtualClock
 from frugal_plugins.sandbox.faults import Fault
@@ -231,3 +239,35 @@ def test_many_structured_rows_cost_half_of_batch_by_invoice(
     assert len(found) == 150
     assert all(isinstance(one, Item) for one in found)
     assert (sandbox.invoice().total_usd - price) * 2 == price
+
+
+def test_the_examples_in_its_description_run(
+    sandbox: Sandbox, clock: VirtualClock, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    keys = {"OPENAI_BASE_URL": sandbox.openai_base_url, "OPENAI_API_KEY": "k", "ANTHROPIC_API_KEY": "k"}
+    for name, value in keys.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(batch_module, "time", SimpleNamespace(sleep=clock.advance))
+    monkeypatch.setattr(Recipe, "load", partial(Recipe.load, clock=clock.now))
+    blocks = re.findall(r"```python\n(.*?)```", BatchExecutor.__doc__ or "", re.DOTALL)
+    assert len(blocks) == 6
+    told: dict[str, Any] = {"__name__": "examples"}
+    for block in blocks:
+        code = compile(textwrap.dedent(block), "BatchExecutor", "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
+        waits = FunctionType(code, told)()
+        if inspect.iscoroutine(waits):
+            asyncio.run(waits)
+    assert {line.lane for line in sandbox.invoice().lines} == {"batch"}
+    said = capsys.readouterr().out
+    assert "input_tokens" in said
+    assert "0 of 2" in said or "2 of 2" in said
+    assert told["costs"].saved_usd > 0
+    told["executor"].close()
+
+
+def test_several_lists_are_worked_on_one_after_the_other(router_of: Callable[..., FrugalRouter], executor: Make) -> None:
+    one = executor(router_of(MODELS[0]), PROMPT | router_of(MODELS[0]) | StrOutputParser())
+    found = one.batch([[{"n": 1}, {"n": 2}], [{"n": 3}]])
+    assert [len(answers) for answers in found] == [2, 1]
+    assert found[0] == one.invoke([{"n": 1}, {"n": 2}])
