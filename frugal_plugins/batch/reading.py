@@ -57,6 +57,7 @@ class JobStatus:
 
     Attributes:
         state: `open`, `done`, `held` (the dollar limit), or `cancelled`.
+        planned: calls that are not handed in yet: they wait for their turn, or could cross the dollar limit.
         late_extra_usd: what the lanes that filled in before the deadline cost above the batch price.
         late_rows: calls that were filled in that way, by lane.
         lost_usd: what was paid for answers that never came.
@@ -71,6 +72,7 @@ class JobStatus:
     done: int
     failed: int
     asked_once: int
+    planned: int
     spent_usd: Decimal
     late_extra_usd: Decimal
     late_rows: Mapping[str, int]
@@ -113,6 +115,7 @@ def status_of(store: JobStore, job: str, now: float | None = None) -> JobStatus:
         done=states.get("done", 0),
         failed=states.get("failed", 0),
         asked_once=count("SELECT count(*) FROM calls WHERE job = ? AND state = 'same'", job),
+        planned=count("SELECT count(*) FROM calls WHERE job = ? AND state = 'planned'", job),
         spent_usd=usd(count("SELECT sum(picousd) FROM calls WHERE job = ?", job) + lost) or Decimal(0),
         late_extra_usd=usd(count("SELECT sum(picousd) FROM calls WHERE job = ? AND lane = 'standard' AND state = 'answered'", job) // 2)
         or Decimal(0),

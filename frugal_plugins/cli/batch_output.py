@@ -17,8 +17,8 @@ from frugal_plugins.request import Endpoint, Reply
 
 _FORMULA: Final = ("=", "+", "-", "@", "\t", "\r")
 """What a spreadsheet would run when a cell begins with it."""
-_COLUMNS: Final = ("line", "custom_id", "answer", "error", "model", "input_tokens", "output_tokens", "part", "embedding")
-_TYPES: Final = ("BIGINT", "VARCHAR", "VARCHAR", "VARCHAR", "VARCHAR", "BIGINT", "BIGINT", "BIGINT", "FLOAT[]")
+_COLUMNS: Final = ("line", "custom_id", "answer", "error", "model", "input_tokens", "output_tokens", "usd", "part", "embedding")
+_TYPES: Final = ("BIGINT", "VARCHAR", "VARCHAR", "VARCHAR", "VARCHAR", "BIGINT", "BIGINT", "DOUBLE", "BIGINT", "FLOAT[]")
 
 Write = Callable[[RowResult], None]
 
@@ -119,11 +119,12 @@ def _records(row: RowResult) -> Iterator[dict[str, Any]]:
         "model": row.frugal.get("model"),
         "input_tokens": None if usage is None else usage.input_tokens,
         "output_tokens": None if usage is None else usage.output_tokens,
+        "usd": number(row.usd),
         "part": None,
         "embedding": None,
     }
     for part, vector in enumerate(row.vectors):
-        counts = {} if part == 0 else {"input_tokens": None, "output_tokens": None}
+        counts = {} if part == 0 else {"input_tokens": None, "output_tokens": None, "usd": None}
         yield {**record, **counts, "part": part, "embedding": vector}
     if not row.vectors:
         yield record

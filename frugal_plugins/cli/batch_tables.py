@@ -39,6 +39,8 @@ def status_table(status: JobStatus) -> Table:
         ("of that, for answers that got lost at the provider", money(status.lost_usd)),
         ("deadline", _moment(status.deadline_seconds)),
     ]
+    if status.planned:
+        rows.insert(5, ("not handed in yet (waiting, or more than the dollar limit allows)", f"{status.planned:,}"))
     if status.late_rows:
         rows.append(("rows filled in before the deadline", ", ".join(f"{count:,} {lane}" for lane, count in status.late_rows.items())))
     if status.expected_seconds is not None:

@@ -20,7 +20,7 @@ from frugal_plugins.batch.planning import plan_rows
 from frugal_plugins.batch.postgres_store import is_postgres, open_store
 from frugal_plugins.cli.batch_output import writer
 from frugal_plugins.cli.batch_tables import figures, plan_figures, plan_table, status_table
-from frugal_plugins.cli.failures import FAILED
+from frugal_plugins.cli.failures import FAILED, INTERRUPTED
 from frugal_plugins.cli.lines import EVERYTHING, InputLines
 from frugal_plugins.cli.provider import environment, needs_sandbox, pointed_at
 from frugal_plugins.cli.screen import console, note, result
@@ -104,8 +104,12 @@ def watch_job(store: str, job: str, max_usd: str | None, *, as_json: bool) -> No
     with _job(store, job) as jobs:
         if max_usd is not None:
             jobs.resume(job, dollars(max_usd))
-        with _progress(jobs.status(job).rows) as show:
-            status = jobs.run(job, show)
+        try:
+            with _progress(jobs.status(job).rows) as show:
+                status = jobs.run(job, show)
+        except KeyboardInterrupt as stopped:
+            note("frugal: stopped. What was handed in goes on at the provider; run the same command again to wait for it.")
+            raise typer.Exit(INTERRUPTED) from stopped
     _report(status, as_json=as_json)
 
 

@@ -53,7 +53,10 @@ def test_a_rehearsal_runs_to_its_end_and_results_come_in_order(cli: Cli, questio
     assert all(one["response"]["choices"][0]["message"]["content"] for one in found)
     cli.json("batch", "results", "first", "--store", store, "-o", "out.csv")
     with (folder / "out.csv").open(newline="") as file:
-        assert [row["custom_id"] for row in csv.DictReader(file)] == [f"q{n}" for n in range(6)]
+        table = list(csv.DictReader(file))
+    assert [row["custom_id"] for row in table] == [f"q{n}" for n in range(6)]
+    assert sum(float(row["usd"]) for row in table) == pytest.approx(status["spent_usd"])
+    assert sum(one["frugal"]["usd"] for one in found) == pytest.approx(status["spent_usd"])
     assert cli.json("batch", "forget", "first", "--store", store) == {"forgotten": "first"}
 
 
@@ -71,6 +74,23 @@ def test_submit_then_watch_with_real_looking_keys(cli: Cli, questions: Path, fas
     assert cli.json("batch", "watch", "night")["done"] == 6, "watching a finished job changes nothing"
 
 
+def test_ctrl_c_while_watching_stops_here_and_not_at_the_provider(
+    cli: Cli, questions: Path, fast: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cli.json("batch", "submit", "recipe.yaml", "-i", str(questions), "--job", "night", "--live")
+
+    def ctrl_c(_seconds: float) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as stopped:
+        stopped.setattr(batch_work.time, "sleep", ctrl_c)
+        watched = cli("batch", "watch", "night")
+    assert watched.exit_code == 130
+    assert "goes on at the provider; run the same command again" in " ".join(watched.stderr.split())
+    assert cli.json("batch", "watch", "night")["done"] == 6
+    assert len(fast.invoice().lines) == 6
+
+
 def test_cancel_keeps_what_was_done(cli: Cli, questions: Path, fast: Sandbox) -> None:
     cli.json("batch", "submit", "recipe.yaml", "-i", str(questions), "--job", "night", "--live")
     fast.clock.advance(305)
@@ -85,6 +105,8 @@ def test_a_job_held_at_its_limit_says_so_and_goes_on_with_more(cli: Cli, questio
     cli.json("batch", "submit", "recipe.yaml", "-i", str(questions), "--job", "night", "--live", "--max-usd", limit)
     held = cli.json("batch", "watch", "night", code=1)
     assert held["state"] == "held"
+    assert 0 < held["planned"] == 6 - held["done"]
+    assert "not handed in yet" in cli("batch", "status", "night").stdout
     assert float(fast.invoice().total_usd) <= float(limit)
     assert cli.json("batch", "watch", "night", "--max-usd", "1")["done"] == 6
 
