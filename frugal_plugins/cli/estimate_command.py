@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,7 +10,7 @@ from pathlib import Path
 import typer
 from rich.console import Group, RenderableType
 
-from frugal_plugins.cli.screen import line, note, result, write_text
+from frugal_plugins.cli.screen import can_be_written, line, note, result, write_text
 from frugal_plugins.errors import InputError
 from frugal_plugins.estimate import Elsewhere, Estimate, Numbers, estimate_logs, estimate_numbers
 from frugal_plugins.estimate.figures import estimate_figures
@@ -51,7 +50,7 @@ class Files:
 def estimate_spend(logs: Sequence[str], recipe: str | None, asked: Asked, files: Files, elsewhere: Elsewhere, *, as_json: bool) -> None:
     """Estimate from logs, from numbers, or from answers to questions, and print, or write, what was found."""
     for path in (files.html, files.recipe):
-        _can_be_written(path)
+        can_be_written(path)
     settings = parse(read_recipe(recipe)) if recipe is not None else None
     found = _found(logs, settings, asked, elsewhere, _similarity(settings) if files.by_meaning else None)
     if not found.spend.by_model and not found.spend.stored_answers:
@@ -145,17 +144,6 @@ def _share(written: str) -> tuple[str, float | None]:
     if not name or not 0 <= share <= 100:
         raise InputError(f"--model {written!r} is not NAME or NAME=PERCENT; write gpt-4o=80, for example")
     return name, share
-
-
-def _can_be_written(path: Path | None) -> None:
-    """Say so before the work, not after it."""
-    if path is None:
-        return
-    folder = path.parent
-    if not folder.is_dir():
-        raise InputError(f"the folder {folder} does not exist; make it, or name another file")
-    if not os.access(path if path.exists() else folder, os.W_OK):
-        raise InputError(f"{path} cannot be written; check its permissions, or name another file")
 
 
 def _write(found: Estimate, files: Files) -> None:

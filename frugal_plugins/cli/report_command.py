@@ -12,7 +12,7 @@ from typing import Final
 
 from rich.console import Group, RenderableType
 
-from frugal_plugins.cli.screen import line, result, write_text
+from frugal_plugins.cli.screen import can_be_written, line, result, write_text
 from frugal_plugins.errors import InputError, LedgerError
 from frugal_plugins.ledger.reading import open_reader
 from frugal_plugins.report.evidence import Evidence, read_evidence
@@ -26,6 +26,7 @@ _SECONDS: Final = {"m": 60, "h": 3600, "d": 86_400, "w": 604_800}
 
 def report_ledger(ledger: str | None, html: Path | None, since: str | None, *, requests: bool, as_json: bool) -> None:
     """Read a ledger and print, or write, what it says."""
+    can_be_written(html)
     evidence = read_evidence(ledger_place(ledger), since_seconds=since_seconds(since))
     if html is not None:
         from frugal_plugins.report.page import html_page

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -42,11 +44,42 @@ def result(payload: Mapping[str, Any], text: Callable[[], RenderableType], *, as
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a file whole or not at all."""
-    beside = path.with_name(f".{path.name}.part")
+    """Write a file whole or not at all. What is no file (`/dev/stdout`, a pipe) is written to as it is, of a link its target."""
     try:
-        beside.write_text(text, encoding="utf-8")
-        beside.replace(path)
+        if path.exists() and not path.is_file() and not path.is_dir():
+            path.write_text(text, encoding="utf-8")
+            return
+        target = path.resolve() if path.is_symlink() else path
+        beside = _beside(target)
+        try:
+            beside.write_text(text, encoding="utf-8")
+            beside.replace(target)
+        finally:
+            beside.unlink(missing_ok=True)
     except OSError as error:
-        beside.unlink(missing_ok=True)
         raise InputError(f"{path} cannot be written ({error.strerror}); free the disk or name another file") from error
+
+
+def can_be_written(path: Path | None) -> None:
+    """Say so before the work, not after it, where a file cannot be written. Raises InputError."""
+    if path is None or (path.exists() and not path.is_file() and not path.is_dir()):
+        return
+    folder = path.parent
+    if path.is_dir():
+        raise InputError(f"{path} is a folder; name a file in it, for example {path / 'page.html'}")
+    if folder.exists() and not folder.is_dir():
+        raise InputError(f"{folder} is a file, not a folder, so {path} cannot be written; name another file")
+    if not folder.is_dir():
+        raise InputError(f"the folder {folder} does not exist; make it, or name another file")
+    try:
+        if not path.is_file():
+            _beside(path).touch()
+            _beside(path).unlink()
+        elif not os.access(path, os.W_OK):
+            raise PermissionError(errno.EACCES, "Permission denied")
+    except OSError as error:
+        raise InputError(f"{path} cannot be written ({error.strerror}); check its permissions, or name another file") from error
+
+
+def _beside(path: Path) -> Path:
+    return path.with_name(f".{path.name}.part")

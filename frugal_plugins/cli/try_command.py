@@ -12,7 +12,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from frugal_plugins.cli.failures import FAILED
 from frugal_plugins.cli.provider import needs_sandbox
-from frugal_plugins.cli.screen import console, line, note, result, write_text
+from frugal_plugins.cli.screen import can_be_written, console, line, note, result, write_text
 from frugal_plugins.cli.trial import Trial, run_trial
 from frugal_plugins.errors import LedgerError, MissingExtra
 from frugal_plugins.report.evidence import RequestRow
@@ -27,6 +27,7 @@ DEFAULT_LEDGER: Final = Path("frugal-try.sqlite")
 def try_recipe(recipe: str, html: Path | None, ledger: Path | None, most: int, *, as_json: bool) -> None:
     """Run the month twice, print the comparison, write the page; leave with 1 when something does not hold."""
     needs_sandbox()
+    can_be_written(html)
     file = _fresh(ledger)
     items = load_month()[:most]
     with _progress() as progress:

@@ -90,6 +90,8 @@ def database(folder: str | None = None, memory_mb: int = 1_000) -> Iterator[tupl
         import duckdb
     except ImportError as error:
         raise MissingExtra("duckdb", "estimate") from error
+    if folder is not None and not (Path(folder).is_dir() and os.access(folder, os.W_OK | os.X_OK)):
+        raise InputError(f"--spill {folder} is no folder that can be written to; make it, check its permissions, or name another")
     with TemporaryDirectory(prefix="frugal-estimate-", dir=folder) as spill:
         config = {"memory_limit": f"{memory_mb}MB", "temp_directory": f"{spill}/spill", "preserve_insertion_order": "false"}
         settings: dict[str, str | bool | int | float | list[str]] = {**config, "threads": str(os.cpu_count() or 1)}

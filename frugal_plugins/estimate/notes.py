@@ -18,7 +18,7 @@ class Note:
     means: str
 
     def __str__(self) -> str:
-        return f"{self.what}: {self.means}"
+        return f"{self.what}; {self.means}" if ": " in self.what else f"{self.what}: {self.means}"
 
 
 def notes(intake: Intake, spend: Spend, seen: Visible) -> Iterator[Note]:
@@ -27,7 +27,7 @@ def notes(intake: Intake, spend: Spend, seen: Visible) -> Iterator[Note]:
     for name, missing in intake.missing.items():
         for what, means in missing:
             if not (what.startswith("prompts") and seen.tasks and seen.repeats):
-                yield Note(f"{name} leave out {what}", means)
+                yield Note(f"not in {name}: {what}", means)
     yield from _times(intake, spend)
     yield from _counts(intake, spend)
 

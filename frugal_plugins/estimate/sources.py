@@ -21,6 +21,10 @@ Record = Mapping[str, Any] | Unusable
 
 _SQLITE: Final = b"SQLite format 3\0"
 _PEEK_BYTES: Final = 65_536
+_AROUND: Final = " \t\r\n[],\ufeff"
+"""What may stand around the objects of a list that has one on each line."""
+
+_BETWEEN: Final = (b"", b"[", b"]", b",")
 _LARGEST_DOCUMENT_BYTES: Final = 400_000_000
 _LARGEST_LINE_BYTES: Final = 64_000_000
 _BOMS: Final = ((b"\xff\xfe", "utf-16"), (b"\xfe\xff", "utf-16"), (b"\xef\xbb\xbf", "utf-8-sig"))
@@ -81,16 +85,27 @@ def _plain_encoding(head: bytes) -> str:
 
 
 def _is_lines(text: str, *, whole: bool) -> bool:
-    """Whether each line is an object of its own."""
+    """Whether each line is an object of its own, if need be inside one pair of brackets and with commas between."""
     lines = text.splitlines()
-    if text[0] == "[" or len(lines[0].strip()) < 2:
+    if text[0] == "[":
+        return _is_listed(lines)
+    if len(lines[0].strip()) < 2:
         return False
     try:
         first = json.loads(lines[0])
     except ValueError:
-        return len(lines) > 1 and lines[0].rstrip().endswith("}") and lines[1].lstrip().startswith("{")
+        return len(lines) > 1 and lines[0].rstrip(", \t").endswith("}") and lines[1].lstrip().startswith("{")
     alone = whole and not any(line.strip() for line in lines[1:])
     return isinstance(first, dict) and not (alone and isinstance(first.get("data"), list))
+
+
+def _is_listed(lines: list[str]) -> bool:
+    first = next((bare for line in lines if (bare := line.strip(_AROUND))), "")
+    try:
+        found = json.loads(first)
+    except ValueError:
+        return False
+    return isinstance(found, dict) and not isinstance(found.get("data"), list)
 
 
 def cuts(source: Source, parts: int) -> list[tuple[int, int]]:
@@ -132,7 +147,7 @@ def records(source: Source, start: int = 0, end: int | None = None) -> Iterator[
         yield from _table(source, start, end)
     else:
         for number, line in enumerate(_lines(source, start, end), start=1):
-            if line.strip():
+            if line.strip() not in _BETWEEN:
                 yield number, _parsed(line)
 
 
@@ -162,6 +177,9 @@ def _parsed(line: bytes) -> Record:
     except UnicodeDecodeError:
         return _parsed(line.decode("cp1252", "replace").encode())
     except (ValueError, RecursionError):
+        bare = line.strip(_AROUND.encode())
+        if bare.startswith(b"{") and len(bare) < len(line.strip()):
+            return _parsed(bare)
         return Unusable("it is not a whole JSON object (a half line?); remove it or write it again")
     return found if isinstance(found, dict) else Unusable("it is JSON, but not an object; each line is one object in braces")
 

@@ -118,6 +118,8 @@ def _as_it_is(value: Any) -> str:
 
 
 def _write_csv(path: Path, columns: list[str], rows: Iterator[list[Any]], write: Callable[[Any], str] = cell) -> int:
+    if path.is_dir():
+        raise InputError(f"{path} is a folder; name a file in it, for example {path / 'rows.csv'}")
     beside = path.with_name(f".{path.name}.part")
     count = 0
     try:
@@ -155,7 +157,9 @@ def _write_parquet(path: Path, table: Table, columns: list[str], rows: Iterator[
             made.chmod(0o600)
             made.replace(path)
     except (duckdb.Error, OSError) as error:
-        raise InputError(f"{path} cannot be written ({error}); free the disk or name another file") from error
+        raise InputError(
+            f"{path} cannot be written ({getattr(error, 'strerror', None) or error}); free the disk or name another file"
+        ) from error
     return count
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
 
@@ -61,8 +62,27 @@ def test_a_folder_a_missing_file_and_a_foreign_database(tmp_path: Path) -> None:
 
 
 def test_a_broken_document_is_named_with_its_line(text: Write) -> None:
-    with pytest.raises(InputError, match=r"log\.json:4"):
-        estimated(text('[\n {"a": 1},\n {"b": \n', "log.json"))
+    with pytest.raises(InputError, match=r"log\.json:5"):
+        estimated(text('[\n {"a":\n 1},\n {"b": \n', "log.json"))
+
+
+def test_a_list_with_an_object_on_each_line_is_read_line_by_line_and_may_break_off(text: Write) -> None:
+    one = json.dumps(chat())
+    whole = estimated(text(f"[\n{one},\n{one},\n{one}\n]\n", "whole.json"))
+    assert (whole.spend.usd, whole.intake.unusable) == (3 * GPT_4O, 0)
+    path = text(f"[{one},\n{one},\n{one[:60]}", "cut.json")
+    cut = estimated(path)
+    assert cut.spend.usd == 2 * GPT_4O
+    assert cut.intake.problems == [f"{path}:3: it is not a whole JSON object (a half line?); remove it or write it again"]
+    assert estimated(text(f"{one},\n{one}\n", "commas.jsonl")).spend.usd == 2 * GPT_4O
+
+
+def test_one_line_in_another_encoding_or_full_of_zeros_spoils_no_other(text: Write) -> None:
+    one = json.dumps(chat("caf\u00e9"), ensure_ascii=False)
+    path = text(b"\n".join([one.encode(), one.encode("cp1252"), b"\0" * 400, one.encode()]) + b"\n", "log.jsonl")
+    found = estimated(path)
+    assert found.spend.usd == 3 * GPT_4O
+    assert found.intake.problems[0].startswith(f"{path}:3: ")
 
 
 def test_unknown_models_are_unpriced_and_named(lines: Write) -> None:
