@@ -14,7 +14,7 @@ from frugal_plugins.prices import PriceBook, provider_of
 from frugal_plugins.request import Request
 from frugal_plugins.text.layout import developer_text, mark_message, mark_openai, mark_system, mark_tools, with_passages, with_tail
 from frugal_plugins.text.turns import digest, has_marks, head_length, is_marked, tokens_of, without_marks
-from frugal_plugins.text.volatile import split_clock
+from frugal_plugins.text.volatile import parted
 from frugal_plugins.tokens import count_messages
 
 _KEYED: Final = frozenset({"openai", "azure"})
@@ -111,8 +111,8 @@ class PromptCache:
             ctx.note(self.name, "found", f"{len(moving)} lines of the prompt change between calls ({kinds}) and break its cached prefix")
             return request, ""
         ctx.note(self.name, "moved", f"{len(moving)} lines that change between calls ({kinds}) now stand at the end")
-        parts = {passage.text.strip(): split_clock(passage) or ("", passage.text.strip()) for passage in moving}
-        return with_passages(request, {text: left for text, (left, _) in parts.items()}), "\n".join(end for _, end in parts.values())
+        left, tail = parted(moving)
+        return with_passages(request, left), tail
 
     def _marked(self, request: Request, plan: CachePlan, seen: Reuse, ctx: Context) -> Request:
         """Breakpoints behind what other requests share, and behind the last message of a conversation that goes on."""

@@ -112,19 +112,18 @@ def _changed(content: Any, new: Mapping[str, str]) -> Any:
 
 
 def with_tail(request: Request, text: str, *, apart: bool) -> Request:
-    """The request with a text at its very end: behind the last user message, or as a user message after a tool result.
+    """The request with a text as its last line: behind what the user or a tool said last.
 
     Args:
-        apart: as a content block of its own, so that a mark on the block before holds.
+        apart: as a content block or message of its own, so that a mark on the one before holds.
     """
-    note = f"[{text}]"
     last = request.messages[-1]
     content = last.get("content")
-    if last.get("role") != "user":
-        return request.with_(messages=(*request.messages, {"role": "user", "content": note}))
+    if last.get("role") != "user" and (apart or not content):
+        return request.with_(messages=(*request.messages, {"role": "user", "content": f"[{text}]"}))
     if isinstance(content, str) and not apart:
-        changed: Message = {**last, "content": f"{content}\n\n{note}"}
+        changed: Message = {**last, "content": f"{content}\n\n{text}"}
     else:
         blocks = [{"type": "text", "text": content}] if isinstance(content, str) else list(content or ())
-        changed = {**last, "content": [*blocks, {"type": "text", "text": note}]}
+        changed = {**last, "content": [*blocks, {"type": "text", "text": f"\n{text}"}]}
     return request.with_(messages=(*request.messages[:-1], changed))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final, Literal
@@ -27,7 +27,7 @@ _PATTERNS: Final[tuple[tuple[Kind, re.Pattern[str]], ...]] = (
     ("number", re.compile(r"\b\d{5,}(?:\.\d+)?\b")),
 )
 _MOMENT: Final = re.compile(rf"({_DATE})(?:T|,?\s(?:at\s)?)({_TIME})")
-_SEE_END: Final = "(time: see end)"
+_SEE_END: Final = "(time: see last line)"
 _PASSAGE: Final = re.compile(r"[^\n]*\n|[^\n]+$")
 _SENTENCE: Final = re.compile(r".+?(?:[.!?](?:\s+|$)|$)", re.DOTALL)
 _LONG_LINE_CHARS: Final = 160
@@ -110,7 +110,7 @@ def split_clock(passage: Passage) -> tuple[str, str] | None:
     """A line that states one moment, as the line with its date alone and the time of day; None where that is not what it states.
 
     >>> split_clock(passages("The time is 2026-11-22 10:05:09 UTC.")[0])
-    ('The time is 2026-11-22 (time: see end) UTC.', '10:05:09')
+    ('The time is 2026-11-22 (time: see last line) UTC.', '10:05:09')
     """
     found = _MOMENT.findall(passage.text)
     if passage.kinds != ("clock",) or len(found) != 1 or passage.shape.count("\0clock\0") != 1:
@@ -120,3 +120,19 @@ def split_clock(passage: Passage) -> tuple[str, str] | None:
         return None
     text = f"{passage.text[: place.end(1)]} {_SEE_END}{passage.text[place.end(2) :]}"
     return text.strip(), place.group(2)
+
+
+def parted(moving: Sequence[Passage]) -> tuple[dict[str, str], str]:
+    """What is left of passages that change where they stood, by their text, and what of them goes to the end of the request.
+
+    Of one clock only the time of day moves, bare in the very last line, as its words in front then say. Whatever else moves is
+    quoted whole.
+    """
+    clocks = {passage.text.strip(): clock for passage in moving if (clock := split_clock(passage)) is not None}
+    times = {time for _, time in clocks.values()}
+    if len(times) > 1:
+        clocks, times = {}, set()
+    left = {passage.text.strip(): clocks.get(passage.text.strip(), ("", ""))[0] for passage in moving}
+    whole = [text for text in left if text not in clocks]
+    lines = "\n".join(whole)
+    return left, "\n".join(([f"[{lines}]"] if whole else []) + sorted(times))

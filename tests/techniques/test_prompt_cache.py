@@ -151,8 +151,8 @@ def test_a_clock_seen_changing_moves_to_the_end_and_the_front_stays_the_same(mod
     last = shown.messages[-1]["content"]
     text = last if isinstance(last, str) else "".join(block["text"] for block in last)
     assert text.startswith("Where is my order?")
-    assert text.endswith("[10:03]")
-    assert "It is 2026-11-22 (time: see end)." in fronts[2]
+    assert text.splitlines()[-1] == "10:03"
+    assert "It is 2026-11-22 (time: see last line)." in fronts[2]
     assert isinstance(last, str) is (model == GPT)
 
 
@@ -191,10 +191,11 @@ def test_reporting_changes_nothing() -> None:
     assert actions[0] == "found"
 
 
-def test_after_a_tool_result_the_clock_comes_as_a_message_of_its_own() -> None:
+@pytest.mark.parametrize("model", [GPT, CLAUDE])
+def test_after_a_tool_result_the_clock_is_the_last_line_and_a_marked_result_stays_as_it_is(model: str) -> None:
     technique = PromptCache()
     for number in range(3):
-        base = conversation(2, model=GPT, system=f"It is 10:0{number}.\n{LONG}")
+        base = conversation(2, model=model, system=f"It is 2026-11-22 10:0{number}.\n{LONG}")
         call = {
             "role": "assistant",
             "content": None,
@@ -202,8 +203,20 @@ def test_after_a_tool_result_the_clock_comes_as_a_message_of_its_own() -> None:
         }
         result = {"role": "tool", "tool_call_id": "c", "content": "ok"}
         shown, _ = sent(technique, base.with_(messages=(*base.messages, call, result)), number * 20.0)
-    assert shown.messages[-2] is result
-    assert shown.messages[-1] == {"role": "user", "content": "[It is 10:02.]"}
+    if model == GPT:
+        assert shown.messages[-1] == {**result, "content": "ok\n\n10:02"}
+    else:
+        assert shown.messages[-2]["content"] == "ok"
+        assert shown.messages[-1] == {"role": "user", "content": "[10:02]"}
+
+
+def test_two_clocks_are_moved_whole() -> None:
+    technique = PromptCache()
+    for number in range(4):
+        system = f"In Oslo it is 2026-11-22 10:0{number}.\nIn Rome it is 2026-11-22 11:0{number}.\n{LONG}"
+        shown, _ = sent(technique, question(model=GPT, system=system), number * 20.0)
+    assert "Oslo" not in shown.messages[0]["content"]
+    assert "[In Oslo it is 2026-11-22 10:03.\nIn Rome it is 2026-11-22 11:03.]" in shown.messages[-1]["content"]
 
 
 def test_tools_in_another_order_are_sent_as_the_first_time() -> None:
@@ -340,7 +353,7 @@ def test_a_date_that_changes_once_a_day_stays_in_front() -> None:
 @pytest.mark.parametrize(
     ("line", "front", "end"),
     [
-        ("Now: Sunday, March 4th, 2026 at 10:05 PM EST", "Now: Sunday, March 4th, 2026 (time: see end) EST", "[10:0"),
+        ("Now: Sunday, March 4th, 2026 at 10:05 PM EST", "Now: Sunday, March 4th, 2026 (time: see last line) EST", "\n10:03 PM"),
         ("Trace 10:05 from 2026-11-22 10:05", LONG[:20], "[Trace 10:0"),
     ],
 )
