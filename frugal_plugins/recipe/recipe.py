@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from functools import partial
 from importlib import import_module
 from pathlib import Path
@@ -29,10 +29,11 @@ from frugal_plugins.recipe.build import build_cache, build_history, build_judge,
 from frugal_plugins.recipe.explain import Explanation, explain
 from frugal_plugins.recipe.feedback import Heard, hear, overhear
 from frugal_plugins.recipe.groups import group_drawn, held_out, left_out
+from frugal_plugins.recipe.prewarming import WarmFront, prewarm
 from frugal_plugins.recipe.sampling import SampleJudge
 from frugal_plugins.recipe.settings import RecipeSettings, parse
 from frugal_plugins.recipe.source import read_recipe
-from frugal_plugins.request import Reply, Request
+from frugal_plugins.request import Message, Reply, Request
 from frugal_plugins.techniques.cache import Cache
 from frugal_plugins.techniques.cap import Cap
 from frugal_plugins.techniques.prompt_cache import PromptCache
@@ -192,6 +193,28 @@ class Recipe:
         """`complete`, awaited."""
         reply: Reply = await import_module("frugal_plugins.litellm").acomplete(self, variables, **params)
         return reply
+
+    def prewarm(
+        self,
+        messages: Sequence[Message],
+        *,
+        model: str | None = None,
+        concurrent: int = 1,
+        keep_seconds: float = 0.0,
+        likely: float = 1.0,
+        warm: bool = False,
+        **params: Any,
+    ) -> WarmFront:
+        """Write a prompt's front (tools, developer's prompt) to the provider's cache before many requests need it, where that pays.
+
+        Pass one of the requests as it will be asked. Nothing is sent where it does not pay: `front.warmth.why` says why.
+        `concurrent`: how many start before the first is answered. `keep_seconds`: until when it is kept, by a touch now and then from a
+        thread of its own, which `with recipe.prewarm(...):` or `front.stop()` ends. `likely`: how likely they come at all.
+        `warm`: it is in the cache already and only has to be kept. What is sent is booked as an untouched request. It waits for the
+        provider; in async code use `asyncio.to_thread`.
+        """
+        request = Request(model or self.name, tuple(messages), params)
+        return prewarm(self, request, concurrent=concurrent, keep_seconds=keep_seconds, likely=likely, warm=warm)
 
     def runnable(self, **models: Any) -> Any:
         """The recipe's pipeline as a LangChain Runnable: prompt | router (| output schema)."""

@@ -27,7 +27,7 @@ _PATTERNS: Final[tuple[tuple[Kind, re.Pattern[str]], ...]] = (
     ("number", re.compile(r"\b\d{5,}(?:\.\d+)?\b")),
 )
 _MOMENT: Final = re.compile(rf"({_DATE})(?:T|,?\s(?:at\s)?)({_TIME})")
-_SEE_END: Final = "(time: see last line)"
+_SEE_END: Final = "(time: last line)"
 _PASSAGE: Final = re.compile(r"[^\n]*\n|[^\n]+$")
 _SENTENCE: Final = re.compile(r".+?(?:[.!?](?:\s+|$)|$)", re.DOTALL)
 _LONG_LINE_CHARS: Final = 160
@@ -110,7 +110,7 @@ def split_clock(passage: Passage) -> tuple[str, str] | None:
     """A line that states one moment, as the line with its date alone and the time of day; None where that is not what it states.
 
     >>> split_clock(passages("The time is 2026-11-22 10:05:09 UTC.")[0])
-    ('The time is 2026-11-22 (time: see last line) UTC.', '10:05:09')
+    ('The time is 2026-11-22 (time: last line) UTC.', '10:05:09')
     """
     found = _MOMENT.findall(passage.text)
     if passage.kinds != ("clock",) or len(found) != 1 or passage.shape.count("\0clock\0") != 1:
