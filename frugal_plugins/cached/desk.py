@@ -13,7 +13,7 @@ from frugal_plugins.answers import NearAnswers, StoredAnswer
 from frugal_plugins.answers.stored import SERVED_AT_MOST
 from frugal_plugins.cached.shadow import unheard
 from frugal_plugins.errors import FrugalError
-from frugal_plugins.meaning.evidence import probability_at
+from frugal_plugins.meaning.sureness import probability_at
 from frugal_plugins.request import Reply, Request
 from frugal_plugins.techniques.cache import Cache
 

@@ -11,8 +11,9 @@ from typing import Any, Final
 from frugal_plugins.errors import FrugalError
 from frugal_plugins.meaning.consensus import FEATURES, NEIGHBOURS, VETOES, Calibrated, Near, candidate
 from frugal_plugins.meaning.evidence import Evidence, counted
+from frugal_plugins.meaning.sureness import probability_at
 
-VERSION: Final = 2
+VERSION: Final = 3
 LEAST_QUESTIONS: Final = 500
 """Fewer known answers than this and nothing is fitted: the cold start rule stays."""
 _FOLDS: Final = 5
@@ -55,23 +56,15 @@ class Calibration:
     expected_wrong_percent: float
     wrong_at_most_percent: float
     made_at_seconds: float = 0.0
-    margin: float = 0.0
     wrong_by_degree: tuple[float, ...] = ()
     asked_by_degree: tuple[float, ...] = ()
     new_by_degree: tuple[float, ...] = ()
     examples: tuple[tuple[int, int, float, bool], ...] = ()
 
-    def evidence(self, max_wrong_percent: float | None = None, audit_share: float = 0.0) -> Evidence:
+    def evidence(self, max_wrong_percent: float | None = None) -> Evidence:
         """Fresh evidence that begins with the shadow phase; the budget may be another than the one fitted for."""
-        return Evidence(
-            self.questions, list(self.wrong_by_degree), self.max_wrong_percent if max_wrong_percent is None else max_wrong_percent,
-            self.margin, audit_share, list(self.asked_by_degree), list(self.new_by_degree),
-        )  # fmt: skip
-
-
-def margin_for(questions: int) -> float:
-    """How many standard errors to stay below the budget: 2 up to 1,300 known answers, 0.8 from 2,730 on."""
-    return min(2.0, max(0.8, 3_000 / max(1, questions) - 0.3))
+        budget = self.max_wrong_percent if max_wrong_percent is None else max_wrong_percent
+        return Evidence(self.questions, self.wrong_by_degree, self.asked_by_degree, budget, self.new_by_degree)
 
 
 def fit(
@@ -79,7 +72,6 @@ def fit(
     *,
     embedder: str,
     max_wrong_percent: float = 1.0,
-    margin: float | None = None,
     made_at_seconds: float = 0.0,
     seen: Callable[[list[Near]], list[Near]] | None = None,
 ) -> Calibration | None:
@@ -87,7 +79,6 @@ def fit(
 
     Args:
         max_wrong_percent: the share of all requests that may be answered wrongly.
-        margin: how many standard errors the estimate must stay below the budget; by default more of them when there are few questions.
         seen: changes each question's neighbours before they are weighed, to try how errors in "same answer" would tell.
     """
     import numpy as np
@@ -101,26 +92,31 @@ def fit(
     every = _cross_fitted(both, rights, weight)
     scores, new_scores = every[: len(right)], every[len(right) :]
     weights, bias = _logistic(both, rights, weight)
-    budget, margin = max_wrong_percent / 100, margin_for(len(samples)) if margin is None else margin
-    first = _threshold(scores, right, np.ones(len(right), bool), budget, margin)
-    lifted = _lifted(conflicts, scores >= (first if first is not None else np.inf), right)
+    everywhere = np.ones(len(right), bool)
+    first = _bar(scores, right, everywhere, max_wrong_percent)
+    lifted = _lifted(conflicts, scores >= (np.inf if first.bar is None else probability_at(first.bar)), right)
     allowed = _allowed(chosen, conflicts, lifted)
-    threshold = _threshold(scores, right, allowed, budget, margin)
-    if threshold is None:
+    new = counted(new_scores.tolist(), [False] * len(right), _allowed(new_chosen, new_conflicts, lifted).tolist())
+    known = _bar(scores, right, allowed, max_wrong_percent, [round(count / len(right), 6) for count in new])
+    if known.bar is None:
         return None
+    threshold = probability_at(known.bar)
     served = (scores >= threshold) & allowed
     wrong = int((served & ~right).sum())
     if served.sum() < _LEAST_HITS or wrong > _MOST_WRONG * served.sum():
         return None
-    new = counted(new_scores.tolist(), [False] * len(right), _allowed(new_chosen, new_conflicts, lifted).tolist())
     return Calibration(
-        Calibrated(embedder, tuple(weights.tolist()), bias, float(threshold), lifted),
-        max_wrong_percent, len(samples), 100 * float(served.mean()), 100 * wrong / len(samples),
-        100 * _at_most(wrong, len(samples), margin), made_at_seconds, margin,
-        tuple(counted(scores.tolist(), right.tolist(), allowed.tolist())),
-        tuple(counted(scores.tolist(), [False] * len(right), allowed.tolist())), tuple(round(count / len(right), 6) for count in new),
-        _examples(scores, right, chosen, threshold),
+        Calibrated(embedder, tuple(weights.tolist()), bias, threshold, lifted), max_wrong_percent, len(samples),
+        100 * float(served.mean()), 100 * wrong / len(samples), known.at_most_wrong_percent() or 0.0, made_at_seconds,
+        tuple(known.wrong), tuple(known.asked), tuple(known.new), _examples(scores, right, chosen, threshold),
     )  # fmt: skip
+
+
+def _bar(scores: Any, right: Any, allowed: Any, max_wrong_percent: float, new: Sequence[float] = ()) -> Evidence:
+    """What the shadow phase says about every bar."""
+    wrong = counted(scores.tolist(), right.tolist(), allowed.tolist())
+    asked = counted(scores.tolist(), [False] * len(right), allowed.tolist())
+    return Evidence(len(right), wrong, asked, max_wrong_percent, new)
 
 
 def _allowed(chosen: Sequence[int], conflicts: Sequence[Sequence[str]], lifted: Sequence[str]) -> Any:
@@ -211,23 +207,6 @@ def _cross_fitted(table: Any, right: Any, weight: Any) -> Any:
         weights, bias = _logistic(table[fold != part], right[fold != part], weight[fold != part])
         scores[fold == part] = 1 / (1 + np.exp(-np.clip(table[fold == part] @ weights + bias, -40, 40)))
     return scores
-
-
-def _at_most(wrong: Any, requests: int, margin: float) -> Any:
-    """An upper bound for a rate from a count: `margin` standard errors, with the usual correction for small counts (Wilson)."""
-    rate, z2 = wrong / requests, margin * margin / requests
-    return (rate + z2 / 2 + margin * ((rate * (1 - rate) + z2 / 4) / requests) ** 0.5) / (1 + z2)
-
-
-def _threshold(scores: Any, right: Any, allowed: Any, budget: float, margin: float) -> float | None:
-    """The lowest score at which the bound on wrong answers, as a share of all requests, is still within the budget."""
-    import numpy as np
-
-    order = np.argsort(-scores[allowed], kind="stable")
-    ranked = scores[allowed][order]
-    wrong = np.cumsum(~right[allowed][order])
-    fits = np.flatnonzero(_at_most(wrong, len(scores), margin) <= budget)
-    return float(ranked[fits[-1]]) if len(fits) else None
 
 
 def _lifted(conflicts: Sequence[Sequence[str]], served: Any, right: Any) -> tuple[str, ...]:

@@ -19,14 +19,17 @@ NEIGHBOURS: Final = 32
 """How many stored questions are looked at."""
 FEATURES: Final = (
     "cosine", "cosine_4", "margin", "share_8", "share", "weighted_share", "odds", "softmax_share",
-    "centre", "centre_margin", "cosine_2", "cosine_8", "cosine_last", "first_is_best", "overlap", "same_words", "only_asked",
-    "only_stored", "conflicts", "question", "scope", "length_apart", "length",
+    "centre", "centre_margin", "cosine_2", "cosine_8", "cosine_last", "first_is_best",
+    "second_apart", "apart_from_rival", "mean_apart", "nearest_three_apart",
+    "neighbours_right", "neighbours_share", "mine_share", "mine_right",
+    "overlap", "same_words", "only_asked", "only_stored", "conflicts", "question", "scope", "length_apart", "length",
 )  # fmt: skip
 VETOES: Final = ("numbers", "dates", "units", "negation", "antonyms", "entities")
 """Guards that turn a hit down until the traffic itself has shown that such a difference does not change the answer."""
 _NOTHING_NEAR: Final = 0.3
 _SHARPNESS: Final = 20.0
 _CONTESTED: Final = 0.15
+_NO_DOUBT: Final = (1.0, 1.0, 1.0, 1.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,16 +96,16 @@ def _votes(neighbours: Sequence[Near]) -> tuple[Near, tuple[float, ...]]:
     import numpy as np
 
     cosines = np.fromiter((near.cosine for near in neighbours), np.float64, len(neighbours))
-    codes: dict[str, int] = {}
-    group = np.fromiter((codes.setdefault(near.answer, len(codes)) for near in neighbours), np.intp, len(neighbours))
-    member = np.zeros((len(codes), len(neighbours)))
-    member[group, np.arange(len(neighbours))] = 1.0
+    group, member = _groups(neighbours)
+    vectors = _table(neighbours)
     weights = np.exp(_SHARPNESS * (cosines - cosines[0]))
     votes = member @ weights
     best = int(votes.argmax())
     mine = group == best
-    second = max((float(v) for i, v in enumerate(votes) if i != best), default=0.0)
-    centres = (member @ cosines) / np.maximum(_lengths(member, neighbours), 1e-9)
+    rival = int(np.where(np.arange(len(votes)) == best, -1.0, votes).argmax())
+    second = float(votes[rival]) if rival != best else 0.0
+    lengths = member.sum(axis=1) if vectors is None else np.linalg.norm(member @ vectors, axis=1)
+    centres = (member @ cosines) / np.maximum(lengths, 1e-9)
     other_centre = max((float(v) for i, v in enumerate(centres) if i != best), default=0.2)
     top = float(cosines[mine][0])
     rest = cosines[~mine]
@@ -112,17 +115,51 @@ def _votes(neighbours: Sequence[Near]) -> tuple[Near, tuple[float, ...]]:
         float(lean[mine].sum() / max(1e-9, lean.sum())), math.log((votes[best] + 0.05) / (second + 0.05)),
         float(votes[best] / weights.sum()), float(centres[best]), float(centres[best]) - other_centre,
         float(cosines[min(1, len(cosines) - 1)]), float(cosines[min(7, len(cosines) - 1)]), float(cosines[-1]), float(mine[0]),
+        *_apart(cosines[mine], cosines[group == rival] if rival != best else np.array([_NOTHING_NEAR])),
+        *(_NO_DOUBT if vectors is None else _tried(group, member, mine, weights, vectors)),
     )  # fmt: skip
     return neighbours[int(np.flatnonzero(mine)[0])], features
 
 
-def _lengths(member: Any, neighbours: Sequence[Near]) -> Any:
-    """The length of each answer's summed vectors; without vectors, as if all pointed the same way."""
+def _groups(neighbours: Sequence[Near]) -> tuple[Any, Any]:
+    """The number of each neighbour's answer, and a table of answers by neighbours with a 1 where they belong together."""
+    import numpy as np
+
+    codes: dict[str, int] = {}
+    group = np.fromiter((codes.setdefault(near.answer, len(codes)) for near in neighbours), np.intp, len(neighbours))
+    member = np.zeros((len(codes), len(neighbours)))
+    member[group, np.arange(len(neighbours))] = 1.0
+    return group, member
+
+
+def _table(neighbours: Sequence[Near]) -> Any:
     import numpy as np
 
     if any(near.vector is None for near in neighbours):
-        return member.sum(axis=1)
-    return np.linalg.norm(member @ np.asarray([near.vector for near in neighbours], dtype=np.float32), axis=1)
+        return None
+    return np.asarray([near.vector for near in neighbours], dtype=np.float32)
+
+
+def _apart(mine: Any, rival: Any) -> tuple[float, float, float, float]:
+    """How far the favoured answer's questions are ahead of those of the next best answer."""
+    second = float(mine[1] - rival[0]) if len(mine) > 1 else 0.0
+    return second, float(mine[0] - rival.mean()), float(mine.mean() - rival.mean()), float(mine[:3].mean() - rival[:3].mean())
+
+
+def _tried(group: Any, member: Any, mine: Any, weights: Any, vectors: Any) -> tuple[float, float, float, float]:
+    """How well this corner of the store answers its own questions: each neighbour is asked of the others."""
+    import numpy as np
+
+    cosines = vectors @ vectors.T
+    np.fill_diagonal(cosines, -1.0)
+    nearness = np.exp(_SHARPNESS * (cosines - cosines.max(axis=1, keepdims=True)))
+    np.fill_diagonal(nearness, 0.0)
+    votes = nearness @ member.T
+    right = votes.argmax(axis=1) == group
+    share = votes[np.arange(len(group)), group] / np.maximum(votes.sum(axis=1), 1e-9)
+    near = weights / weights.sum()
+    own = float((near * share * mine).sum() / max(1e-9, float((near * mine).sum())))
+    return float((near * right).sum()), float((near * share).sum()), own, float(right[mine].mean())
 
 
 @dataclass(frozen=True, slots=True)

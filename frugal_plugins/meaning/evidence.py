@@ -1,18 +1,18 @@
-"""What is known about wrong answers at each degree of sureness, and the bar that keeps them within the budget.
+"""What is known about wrong answers, and the bar that keeps them within the budget.
 
 The shadow phase labels every question. Later every miss is labelled too, for free: the model was asked, so we know whether the
-stored answer would have been right. Hits are labelled when they are audited. Each label counts for the degree of sureness it
-had, each degree remembers for how many requests such labels were collected, and the bar is the lowest degree at which the sum
-of wrong answers per request, plus a margin for what is not known well, stays within the budget. With few labels the margin is
-wide. When audits or feedback find wrong answers the bar rises by itself; when no bar keeps the budget, nothing is served.
+stored answer would have been right. Hits are labelled when they are audited. From these labels comes a curve: how often the favoured
+answer is wrong at each degree of sureness (`sureness.Curve`), first from the shadow phase, then more and more from the misses.
 
-More wrong favourites below the bar than the shadow phase leads one to expect mean new kinds of questions: their answer is not stored
-yet, and what looks like it is wrong. How such questions look above the bar is known from the shadow phase (each question taken
-as if its answer were not there), so their share is estimated from below the bar, over all time and over the last 2,000 requests,
-and the dearer of both is added.
+The bar is kept like an account. What was served so far is booked at what the curve now says about it; the next 5,000 requests are
+reckoned for every possible bar, from how many questions of late were how sure. The lowest bar is taken at which both together,
+plus 1.3 standard errors (chance, and doubt about the curve), stay within the budget; and never one whose own rate is above it. With
+little traffic the margin is wide; what was not spent may be spent later.
 
-As the store grows more questions become sure. How many have which sureness is seen for all of them, served or not, so the shadow
-phase's wrong answers are weighed by that; and where favourites below the bar are right more often than then, by that too.
+Three things are added to the curve's rate. New kinds of questions, whose answer is not stored yet: more wrong favourites below the
+bar than the shadow phase leads one to expect tell their share, over all time and over the last 2,000 requests, and how they look above
+the bar is known from the shadow phase (each question taken as if its answer were not there). Audits that find more wrong answers
+than the curve says. Complaints. When no bar keeps the budget, nothing is served.
 """
 
 from __future__ import annotations
@@ -21,33 +21,28 @@ import math
 import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Any, Final
 
-LOWEST: Final = -4.0
-STEP: Final = 0.05
-DEGREES: Final = 361
-"""Log-odds from -4 to 14 in steps of 0.05."""
+from frugal_plugins.meaning.sureness import DEGREES, Curve, believed, degree, fitted
+
 _EVERY: Final = 25
 _WEIGHT_OF_A_COMPLAINT: Final = 5.0
 _LOOKED_AT: Final = 40
 _HELD_BACK: Final = 10.0
-_BAND: Final = 20
-_SAFER_AT_MOST: Final = 0.85
-_GROWN_AT_MOST: Final = 3.0
 _ALWAYS_NEW: Final = 0.001
 """The share of questions that is taken to be of a new kind before anything is known."""
 _RECENT: Final = 1 - 1 / 2_000
+_AHEAD_REQUESTS: Final = 5_000
+_REMEMBERED: Final = 500
+"""For how many requests the shadow phase counts in how many questions are how sure."""
+_STANDARD_ERRORS: Final = 1.3
+_COUNTED: Final = ("found", "missed", "wrong", "audited", "caught", "rejected", "bar")
 
 
-def degree(probability: float) -> int:
-    """The degree of sureness a probability belongs to."""
-    bounded = min(1 - 1e-9, max(1e-9, probability))
-    return max(0, min(DEGREES - 1, int((math.log(bounded / (1 - bounded)) - LOWEST) / STEP)))
+def _nothing() -> dict[str, Any]:
+    import numpy as np
 
-
-def probability_at(number: int) -> float:
-    """The least probability of a degree."""
-    return 1 / (1 + math.exp(-(LOWEST + STEP * number)))
+    return {name: np.zeros(DEGREES + 1 if name == "bar" else DEGREES) for name in _COUNTED}
 
 
 @dataclass(slots=True)
@@ -57,39 +52,35 @@ class Evidence:
     Args:
         requests: how many requests of the shadow phase were labelled.
         wrong: by degree, how many of them would have been answered wrongly.
+        asked: by degree, how many of them had a favoured answer that no guard turned down.
         max_wrong_percent: the budget, of all requests.
-        margin: standard errors between the estimate and the budget.
-        audit_share: the share of hits that is asked again and compared.
-        asked: by degree, how many questions of the shadow phase had a favoured answer that no guard turned down.
         new: by degree, the share of questions of a new kind whose favoured (and wrong) answer is that sure.
     """
 
     requests: int
-    wrong: list[float]
+    wrong: Sequence[float]
+    asked: Sequence[float]
     max_wrong_percent: float = 1.0
-    margin: float = 0.8
-    audit_share: float = 0.0
-    asked: list[float] = field(default_factory=list)
-    new: list[float] = field(default_factory=list)
+    new: Sequence[float] = ()
     hits: int = 0
     audits: int = 0
     found_wrong: int = 0
-    _later: list[float] = field(default_factory=lambda: [0.0] * DEGREES)
+    _first: Curve = field(init=False, repr=False)
+    _asked: Any = field(init=False, repr=False)
+    _new: Any = field(init=False, repr=False)
+    _counts: dict[str, Any] = field(default_factory=_nothing, repr=False)
     _bar: int | None = None
-    _below: list[float] = field(default_factory=lambda: [0.0] * (DEGREES + 1))
-    _found: list[float] = field(default_factory=lambda: [0.0] * DEGREES)
-    _missed: list[float] = field(default_factory=lambda: [0.0] * DEGREES)
     _recent: list[float] = field(default_factory=lambda: [0.0, 0.0, 0.0])
-    _error: list[float] = field(default_factory=list)
     _since: int = 0
     _unsaid: dict[str, float] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        self.new = self.new or [0.0] * DEGREES
-        self.asked = self.asked or [0.0] * DEGREES
-        bands = [(sum(self.wrong[at : at + _BAND]), sum(self.asked[at : at + _BAND])) for at in range(0, DEGREES, _BAND)]
-        self._error = [(wrong / asked if asked else 0.0) for wrong, asked in bands]
+        import numpy as np
+
+        self._asked = np.asarray(self.asked, dtype=float)
+        self._new = np.asarray(self.new, dtype=float) if len(self.new) else np.zeros(DEGREES)
+        self._first = fitted(self._asked, np.asarray(self.wrong, dtype=float), believed())
         self._bar = self._lowest_bar()
 
     @property
@@ -111,8 +102,10 @@ class Evidence:
         """A request was not served; `at` is the degree its favoured answer had (None: no candidate, or a guard turned it down)."""
         with self._lock:
             self._passed(at, missed=True, right=right)
-            if at is not None and not right:
-                self._add(f"wrong {at}", 1)
+            if at is not None:
+                self._add(f"missed {at}", 1)
+                if not right:
+                    self._add(f"wrong {at}", 1)
             self._again()
 
     def served(self, at: int) -> None:
@@ -128,16 +121,17 @@ class Evidence:
             self._add("hits", 1)
             self._add("audits", 1)
             self._passed(at)
+            self._add(f"audited {at}", 1)
             if not right:
                 self._add("mistakes", 1)
-                self._add(f"wrong {at}", 1)
+                self._add(f"caught {at}", 1)
             self._again(now=not right)
 
     def rejected(self, at: int) -> None:
-        """A person said that a served answer was wrong. People report few of those they meet: it weighs like several audits."""
+        """A person said that a served answer was wrong. People report few of those they meet: it weighs like several."""
         with self._lock:
             self._add("mistakes", 1)
-            self._add(f"wrong {at}", _WEIGHT_OF_A_COMPLAINT)
+            self._add(f"rejected {at}", _WEIGHT_OF_A_COMPLAINT)
             self._again(now=True)
 
     def unsaid(self) -> dict[str, float]:
@@ -151,8 +145,7 @@ class Evidence:
         with self._lock:
             waiting, self._unsaid = self._unsaid, {}
             self.hits = self.audits = self.found_wrong = 0
-            self._later, self._below = [0.0] * DEGREES, [0.0] * (DEGREES + 1)
-            self._found, self._missed = [0.0] * DEGREES, [0.0] * DEGREES
+            self._counts = _nothing()
             for counts in (totals, waiting):
                 for name, count in counts.items():
                     self._add(name, count)
@@ -161,19 +154,17 @@ class Evidence:
 
     def expected_wrong_percent(self) -> float | None:
         """The present estimate at the present bar, without the margin."""
-        return None if self._bar is None else 100 * self._bounds()[self._bar][0]
+        return None if self._bar is None else 100 * float(self._outlook()[0][self._bar])
+
+    def at_most_wrong_percent(self) -> float | None:
+        """The same with the margin: what is held against the budget."""
+        return None if self._bar is None else 100 * float(self._outlook()[1][self._bar])
 
     def _add(self, name: str, count: float) -> None:
         self._unsaid[name] = self._unsaid.get(name, 0) + count
         word, _, number = name.rpartition(" ")
-        if word == "wrong":
-            self._later[int(number)] += count
-        elif word == "bar":
-            self._below[int(number)] += count
-        elif word == "found":
-            self._found[int(number)] += count
-        elif word == "missed":
-            self._missed[int(number)] += count
+        if word in self._counts:
+            self._counts[word][int(number)] += count
         elif name == "hits":
             self.hits += int(count)
         elif name == "audits":
@@ -183,22 +174,19 @@ class Evidence:
 
     def _passed(self, at: int | None, *, missed: bool = False, right: bool = True) -> None:
         """One more request, at the present bar."""
-        bar = self._bar if self._bar is not None else DEGREES
-        self._add(f"bar {bar}", 1)
-        zone, expected = self._zone(), 0.0
+        self._add(f"bar {DEGREES if self._bar is None else self._bar}", 1)
         if at is not None:
             self._add(f"found {at}", 1)
-            if missed:
-                self._add(f"missed {at}", 1)
-                expected = self._error[at // _BAND] if at in zone else 0.0
-        wrong = float(missed and not right and at is not None and at in zone)
-        for place, count in enumerate((wrong, expected, sum(self.new[zone.start : zone.stop]))):
+        zone = self._zone()
+        below = missed and at is not None and zone.start <= at < zone.stop
+        expected = float(self._first.wrong[at]) if below else 0.0
+        for place, count in enumerate((float(below and not right), expected, float(self._new[zone].sum()))):
             self._recent[place] = _RECENT * self._recent[place] + count
 
-    def _zone(self) -> range:
+    def _zone(self) -> slice:
         """The degrees just below the bar."""
         top = DEGREES if self._bar is None else self._bar
-        return range(max(0, top - _LOOKED_AT), top)
+        return slice(max(0, top - _LOOKED_AT), top)
 
     def _again(self, *, now: bool = False) -> None:
         self._since += 1
@@ -206,55 +194,65 @@ class Evidence:
             self._since = 0
             self._bar = self._lowest_bar()
 
-    def _seen(self) -> list[float]:
-        """For how many requests each degree was labelled: the shadow phase, where the bar was above it, audits of the rest."""
-        seen, above, live = [0.0] * DEGREES, 0.0, sum(self._below)
-        for number in range(DEGREES, 0, -1):
-            above += self._below[number]
-            seen[number - 1] = self.requests + above + self.audit_share * (live - above)
-        return seen
+    def _outlook(self) -> tuple[Any, Any]:
+        """By degree, if the bar were there: the share of wrong requests from now on; and of all, with the margin."""
+        import numpy as np
 
-    def _changed(self, seen: Sequence[float]) -> tuple[float, float]:
-        """How much rarer wrong favourites below the bar are than in the shadow phase, and the share of questions of a new kind."""
-        zone = self._zone()
-        now = sum(self._later[number] for number in zone)
-        then = sum(self._error[number // _BAND] * self._missed[number] for number in zone)
-        fresh = sum(self.new[number] * (seen[number] - self.requests) for number in zone)
-        share = max(_share_of_new(now, then, fresh), _share_of_new(*self._recent))
-        return max(_SAFER_AT_MOST, min(1.0, (now + _HELD_BACK) / (then + _HELD_BACK))), share
+        counts, live = self._counts, float(self._counts["bar"].sum())
+        audited, caught = counts["audited"], counts["caught"]
+        curve = fitted(counts["missed"] + audited, counts["wrong"] + caught, self._first.later())
+        weight = min(self.requests, _REMEMBERED)
+        sure = (counts["found"] + self._asked * (weight / max(1, self.requests))) / (live + weight)
+        served = counts["found"] - counts["missed"] - audited
+        new, worse = self._share_of_new(), _worse(audited, caught, curve.wrong)
+        rate = _from_there_on(sure * curve.wrong + new * self._new) + worse * _from_there_on(sure)
+        rate = rate + _from_there_on(counts["rejected"]) / (self.requests + live)
+        spent = float((served * curve.wrong + new * self._new * np.cumsum(counts["bar"][:-1])).sum()) + float(worse[0] * served.sum())
+        every = live + _AHEAD_REQUESTS
+        share = (spent + _AHEAD_REQUESTS * rate) / every
+        slopes = (served @ curve.slopes + _AHEAD_REQUESTS * _from_there_on(sure[:, None] * curve.slopes)) / every
+        doubt = np.einsum("ij,jk,ik->i", slopes, curve.doubt, slopes) + share / every
+        return rate, share + _STANDARD_ERRORS * np.sqrt(doubt)
 
-    def _grown(self) -> list[float]:
-        """By band of degrees, how many more questions have that sureness than in the shadow phase."""
-        live = sum(self._below) / max(1, self.requests)
-        pairs = [(sum(self._found[at : at + _BAND]), sum(self.asked[at : at + _BAND])) for at in range(0, DEGREES, _BAND)]
-        return [min(_GROWN_AT_MOST, (found + _HELD_BACK) / (live * asked + _HELD_BACK)) if asked else 1.0 for found, asked in pairs]
+    def _share_of_new(self) -> float:
+        """The share of questions of a new kind: from below the bar, over all time and of late, the dearer of both."""
+        import numpy as np
 
-    def _bounds(self) -> list[tuple[float, float]]:
-        """By degree: the estimated share of wrong requests if the bar were there, and the same with the margin."""
-        seen, grown = self._seen(), self._grown()
-        rarer, share = self._changed(seen)
-        rate = variance = 0.0
-        few = self.margin**2 / max(1, self.requests)
-        found: list[tuple[float, float]] = []
-        for number in range(DEGREES - 1, -1, -1):
-            before = rarer * grown[number // _BAND] * self.wrong[number]
-            wrong = before + self._later[number] + share * self.requests * self.new[number]
-            rate += wrong / seen[number]
-            variance += wrong / seen[number] ** 2
-            found.append((rate, rate + few / 2 + self.margin * math.sqrt(variance + few / max(1, self.requests) / 4)))
-        return found[::-1]
+        zone, counts = self._zone(), self._counts
+        above = counts["bar"].sum() - np.cumsum(counts["bar"])[:-1]
+        then, fresh = (self._first.wrong * counts["missed"])[zone].sum(), (self._new * above)[zone].sum()
+        return max(_excess(float(counts["wrong"][zone].sum()), float(then), float(fresh)), _excess(*self._recent))
 
     def _lowest_bar(self) -> int | None:
+        import numpy as np
+
         budget = self.max_wrong_percent / 100
-        fitting = [number for number, (_, bound) in enumerate(self._bounds()) if bound <= budget]
-        return fitting[0] if fitting else None
+        rate, bound = self._outlook()
+        fitting = np.flatnonzero((bound <= budget) & (rate <= budget))
+        return int(fitting[0]) if len(fitting) else None
 
 
-def _share_of_new(now: float, then: float, fresh: float) -> float:
-    """The share of questions of a new kind, from wrong favourites found, those expected, and those expected if all were new.
+def _from_there_on(by_degree: Any) -> Any:
+    """The sum of each degree and all above it."""
+    import numpy as np
+
+    return np.cumsum(by_degree[::-1], axis=0)[::-1]
+
+
+def _worse(audited: Any, caught: Any, wrong: Any) -> Any:
+    """By degree, how many more of the hits from there on are wrong than the curve says, by the audits of them.
 
     Only what is more than a standard error above the expected counts: chance alone would otherwise look like news.
     """
+    import numpy as np
+
+    expected = _from_there_on(audited * wrong)
+    more = _from_there_on(caught) - expected - np.sqrt(expected + 1)
+    return np.maximum(0.0, more) / (_from_there_on(audited) + _HELD_BACK)
+
+
+def _excess(now: float, then: float, fresh: float) -> float:
+    """The share of questions of a new kind, from wrong favourites found, those expected, and those expected if all were new."""
     return (max(0.0, now - then - math.sqrt(then + 1)) + _ALWAYS_NEW * _HELD_BACK) / (fresh + _HELD_BACK)
 
 

@@ -13,8 +13,9 @@ from frugal_plugins.answers.stored import NearAnswers
 from frugal_plugins.embedding.embed import Embeddings
 from frugal_plugins.meaning.calibration import Calibration
 from frugal_plugins.meaning.consensus import NEIGHBOURS, Calibrated, ColdStart, Near, Rule, Verdict
-from frugal_plugins.meaning.evidence import Evidence, degree, probability_at
+from frugal_plugins.meaning.evidence import Evidence
 from frugal_plugins.meaning.guards import same_answer
+from frugal_plugins.meaning.sureness import degree, probability_at
 
 _LONGEST_CHARS: Final = 1_500
 _ODD: Final = re.compile(r"[\x00\ud800-\udfff]")
@@ -103,7 +104,7 @@ class Meaning:
     def __post_init__(self) -> None:
         self.audits.max_wrong_percent = self.max_wrong_percent
         if self.calibration is not None and self.evidence is None:
-            self.evidence = self.calibration.evidence(self.max_wrong_percent, self.audit_percent / 100)
+            self.evidence = self.calibration.evidence(self.max_wrong_percent)
 
     def readable(self, question: str) -> bool:
         """Whether a question may be searched by meaning: some letters, not too long, no half characters."""

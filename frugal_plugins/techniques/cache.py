@@ -14,8 +14,8 @@ from frugal_plugins.answers.flights import Flights
 from frugal_plugins.errors import FrugalError
 from frugal_plugins.flow import Context, Flow, Next
 from frugal_plugins.meaning.canonical import canonical_question
-from frugal_plugins.meaning.evidence import degree
 from frugal_plugins.meaning.search import Look, Meaning
+from frugal_plugins.meaning.sureness import degree
 from frugal_plugins.request import Message, Reply, Request, fingerprint, text_of
 
 _log = logging.getLogger("frugal_plugins")

@@ -18,8 +18,8 @@ from frugal_plugins.embedding.embed import Embeddings
 from frugal_plugins.embedding.weights import user_cache
 from frugal_plugins.meaning.calibration import Sample, fit
 from frugal_plugins.meaning.consensus import NEIGHBOURS, Calibrated, ColdStart, Near, Rule
-from frugal_plugins.meaning.evidence import degree, probability_at
 from frugal_plugins.meaning.search import Meaning
+from frugal_plugins.meaning.sureness import degree, probability_at
 from frugal_plugins.request import Reply, Request
 from frugal_plugins.techniques.cache import Cache
 from tests.benchmarks.common import rows

@@ -11,9 +11,10 @@ import numpy as np
 import pytest
 
 from frugal_plugins.errors import FrugalError
-from frugal_plugins.meaning.calibration import LEAST_QUESTIONS, Calibration, Sample, fit, load, margin_for, save
+from frugal_plugins.meaning.calibration import LEAST_QUESTIONS, Calibration, Sample, fit, load, save
 from frugal_plugins.meaning.consensus import ColdStart, Near, candidate
-from frugal_plugins.meaning.evidence import DEGREES, Evidence, degree, probability_at
+from frugal_plugins.meaning.evidence import Evidence
+from frugal_plugins.meaning.sureness import DEGREES, degree, probability_at
 
 
 def near(cosine: float, answer: str, question: str = "how do i open an account", row: int = 0) -> Near:
@@ -86,13 +87,12 @@ def test_the_budget_holds_on_traffic_that_was_not_seen(count: int) -> None:
     assert fitted.expected_wrong_percent <= fitted.wrong_at_most_percent <= 1.0
 
 
-def test_a_wider_budget_gives_more_hits_and_few_questions_a_wider_margin() -> None:
+def test_a_wider_budget_gives_more_hits() -> None:
     shadow = traffic(1200)
     narrow, wide = fit(shadow, embedder="e", max_wrong_percent=0.5), fit(shadow, embedder="e", max_wrong_percent=3)
     assert narrow is not None
     assert wide is not None
     assert narrow.expected_hit_percent < wide.expected_hit_percent
-    assert margin_for(500) > margin_for(2000) > margin_for(10_000)
 
 
 def test_nothing_is_fitted_on_too_little_or_on_hopeless_traffic() -> None:
@@ -144,34 +144,85 @@ def test_a_calibration_of_other_features_is_refused(tmp_path: Path) -> None:
         load(tmp_path / "c.json")
 
 
-def an_evidence(**known: float) -> Evidence:
-    wrong = [0.0] * DEGREES
-    for number in range(DEGREES):
-        wrong[number] = 2.0 if number < 120 else 0.05 if number < 160 else 0.0
-    return Evidence(1000, wrong, **known)  # type: ignore[arg-type]
+def an_evidence(requests: int = 1000, **known: float) -> Evidence:
+    """Sureness spread evenly, and the rule's probabilities are right."""
+    asked = [requests / 200 if 60 <= number < 260 else 0.0 for number in range(DEGREES)]
+    return Evidence(requests, [count * (1 - probability_at(number)) for number, count in enumerate(asked)], asked, **known)  # type: ignore[arg-type]
+
+
+def test_more_labelled_questions_and_a_wider_budget_lower_the_bar() -> None:
+    bars = [an_evidence(requests, max_wrong_percent=percent).bar for requests, percent in ((500, 1.0), (20_000, 1.0), (20_000, 3.0))]
+    assert None not in bars
+    assert bars == sorted(bars, reverse=True)  # type: ignore[type-var]
+    assert len(set(bars)) == 3
 
 
 def test_misses_that_would_have_been_right_lower_the_bar() -> None:
     evidence = an_evidence()
     before = evidence.bar
     assert before is not None
-    for _ in range(4000):
-        evidence.labelled_miss(before - 5, right=True)
+    for number in range(4000):
+        evidence.labelled_miss(before - 5 - number % 20, right=True)
     assert evidence.bar is not None
     assert evidence.bar < before
 
 
-def test_audits_that_find_wrong_answers_raise_the_bar_until_nothing_is_served() -> None:
-    evidence = an_evidence(audit_share=0.1)
+def test_misses_that_would_have_been_wrong_more_often_than_expected_raise_the_bar() -> None:
+    evidence = an_evidence()
     before = evidence.bar
     assert before is not None
-    evidence.audited(before + 3, right=False)
-    for _ in range(12):
+    for number in range(600):
+        evidence.labelled_miss(before - 1 - number % 30, right=number % 3 > 0)
+    assert evidence.bar is None or evidence.bar > before
+
+
+def test_what_is_found_to_be_of_a_new_kind_raises_the_bar() -> None:
+    asked = [5.0 if 60 <= number < 260 else 0.0 for number in range(DEGREES)]
+    wrong = [count * (1 - probability_at(number)) for number, count in enumerate(asked)]
+    known = Evidence(1000, wrong, asked, 1.0, [0.005 if number < 200 else 0.0 for number in range(DEGREES)])
+    unaware = Evidence(1000, wrong, asked)
+    for evidence in (known, unaware):
+        for number in range(300):
+            bar = evidence.bar if evidence.bar is not None else DEGREES
+            evidence.labelled_miss(bar - 1 - number % 40, right=number % 4 > 0)
+    assert unaware.bar is not None
+    assert known.bar is None or known.bar > unaware.bar
+
+
+def test_the_wrong_answers_served_stay_within_the_budget_and_most_of_it_is_used() -> None:
+    dice, evidence, hits, wrong = random.Random(4), an_evidence(2000), 0, 0
+    for _ in range(12_000):
+        at = dice.randrange(60, 260)
+        right = dice.random() < probability_at(at)
+        if evidence.bar is not None and at >= evidence.bar:
+            hits, wrong = hits + 1, wrong + (not right)
+            evidence.served(at)
+        else:
+            evidence.labelled_miss(at, right)
+    assert 0.005 < wrong / 12_000 <= 0.01
+    assert hits > 7_000
+
+
+def test_audits_that_find_wrong_answers_raise_the_bar_until_nothing_is_served() -> None:
+    evidence = an_evidence()
+    before = evidence.bar
+    assert before is not None
+    for _ in range(13):
         evidence.audited(before + 3, right=False)
     assert evidence.bar is None or evidence.bar > before + 3
     for _ in range(40):
         evidence.rejected(DEGREES - 1)
     assert evidence.stood_down
+
+
+def test_one_wrong_answer_among_many_audits_is_no_alarm() -> None:
+    evidence = an_evidence()
+    before = evidence.bar
+    assert before is not None
+    for number in range(60):
+        evidence.audited(before + 10 + number, right=number != 30)
+    assert evidence.bar is not None
+    assert evidence.bar <= before + 10
 
 
 def test_degrees_are_the_log_odds_of_a_probability() -> None:
