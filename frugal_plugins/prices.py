@@ -7,6 +7,7 @@ the dates from which each price holds. A model without a price is "unpriced" and
 from __future__ import annotations
 
 import datetime as dt
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from decimal import Decimal
@@ -18,6 +19,7 @@ from frugal_plugins.request import Lane
 from frugal_plugins.usage import Usage
 
 MILLION: Final = Decimal(1_000_000)
+_HOUR_SECONDS: Final = 3600
 
 # LiteLLM's provider prefixes and what genai-prices calls them.
 _PROVIDERS: Final = {
@@ -92,13 +94,13 @@ class PriceBook:
 
     def rates(self, model: str, *, at: dt.datetime | None = None, lane: Lane = "standard", input_tokens: int = 0) -> Rates | None:
         """The rates of a model, or None where no price is known for it in that lane."""
-        own = self.overrides.get(model) or self.overrides.get(bare_name(model))
+        own = (self.overrides.get(model) or self.overrides.get(bare_name(model))) if self.overrides else None
         if own is not None:
             return own if lane == "standard" else None
-        moment = at or dt.datetime.now(tz=dt.UTC)
-        found = _listed(model, lane, moment.astimezone(dt.UTC).replace(minute=0, second=0, microsecond=0), 0)
+        hour = int((time.time() if at is None else at.timestamp()) // _HOUR_SECONDS)
+        found = _listed(model, lane, hour, 0)
         if found and found.up_to_input_tokens is not None and input_tokens > found.up_to_input_tokens:
-            return _listed(model, lane, moment.astimezone(dt.UTC).replace(minute=0, second=0, microsecond=0), input_tokens)
+            return _listed(model, lane, hour, input_tokens)
         return found
 
     def cost(self, model: str, usage: Usage, *, at: dt.datetime | None = None, lane: Lane = "standard") -> Decimal | None:
@@ -181,11 +183,12 @@ def _half(rates: Rates) -> Rates:
 
 
 @lru_cache(maxsize=4096)
-def _listed(model: str, lane: Lane, hour: dt.datetime, input_tokens: int) -> Rates | None:
-    """Rates from genai-prices. Prices change by the hour at most, so an hour's answer is kept."""
+def _listed(model: str, lane: Lane, hours: int, input_tokens: int) -> Rates | None:
+    """Rates from genai-prices, so many hours after 1970. Prices change by the hour at most, so an hour's answer is kept."""
     from genai_prices import data_snapshot
     from genai_prices.types import TieredPrices
 
+    hour = dt.datetime.fromtimestamp(hours * _HOUR_SECONDS, tz=dt.UTC)
     prefix, slash, rest = model.partition("/")
     if slash and prefix not in _PROVIDERS:
         return None
@@ -196,7 +199,7 @@ def _listed(model: str, lane: Lane, hour: dt.datetime, input_tokens: int) -> Rat
         return None
     context = None if lane == "standard" else _lane_context(info, lane)
     if lane != "standard" and context is None:
-        halved = lane == "batch" and info.id in _HALF_IN_A_BATCH and _listed(model, "standard", hour, input_tokens)
+        halved = lane == "batch" and info.id in _HALF_IN_A_BATCH and _listed(model, "standard", hours, input_tokens)
         return _half(halved) if halved else None
     price = info.get_prices(hour, context)
     limits: list[int] = []

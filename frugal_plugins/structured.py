@@ -107,6 +107,8 @@ def response_format(model: Any, *, name: str = "answer", endpoint: Endpoint = "c
 
 def find_instruction(text: str) -> FormatInstruction | None:
     """Where a prompt says "answer as JSON like this" with a JSON Schema; None where it does not, or not clearly."""
+    if "properties" not in text:
+        return None
     for start, end, raw in _objects(text):
         schema = _schema(raw)
         if schema is None:

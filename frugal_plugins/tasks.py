@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final, Literal
 
 from frugal_plugins.request import Request, text_of
@@ -200,19 +201,29 @@ def find_task(request: Request) -> Task | None:
     asked, told = _ends(request.last_user_text), _ends(_system_text(request))
     lowered = asked.lower()
     for name, signs in _RULES:
-        if any(sign.stands_in(lowered) for sign in signs):
-            return Task(name, "rules", f"the request's own words say {name}")
-    head = told[:_HEAD_CHARS].lower()
-    for name, signs in _RULES:
-        if name in _CHEAP and any(sign.stands_in(head) for sign in signs):
-            return Task(name, "rules", f"the system prompt says {name}")
+        for sign in signs:
+            if sign.stands_in(lowered):
+                return Task(name, "rules", f"the request's own words say {name}")
+    said = _said_in_head(told[:_HEAD_CHARS])
+    if said not in (None, "support"):
+        return Task(said, "rules", f"the system prompt says {said}")
     if _asks_for_fields(request):
         return Task("extraction", "rules", "a flat JSON schema is to be filled")
-    if not _SUPPORT.search(told[:_HEAD_CHARS]):
+    if said is None:
         return _classified(asked, told)
     if _is_first_question(request, asked, told):
         return Task("faq", "rules", "a short first question to customer support, answered from the long text in the prompt")
     return Task("support_reply", "rules", "the system prompt describes customer support")
+
+
+@lru_cache(maxsize=256)
+def _said_in_head(head: str) -> str | None:
+    """The kind of work the beginning of a system prompt names, `support` where it describes customer support; read once for each."""
+    lowered = head.lower()
+    for name, signs in _RULES:
+        if name in _CHEAP and any(sign.stands_in(lowered) for sign in signs):
+            return name
+    return "support" if _SUPPORT.search(head) else None
 
 
 def _classified(asked: str, told: str) -> Task | None:

@@ -13,7 +13,7 @@ from frugal_plugins.litellm.reach import CONNECTION, reachable_for
 from frugal_plugins.recipe.recipe import Recipe
 from frugal_plugins.request import Endpoint, Lane, Message, Reply, Request, fingerprint
 from frugal_plugins.told import Told, read_told
-from frugal_plugins.usage import Usage, from_openai
+from frugal_plugins.usage import Usage, from_openai, part_of
 
 _SHAPES_THE_ANSWER: Final = CONNECTION | {
     "additional_drop_params",
@@ -156,20 +156,20 @@ def request_of(kwargs: Mapping[str, Any], endpoint: Endpoint = "chat") -> Reques
 
 def reply_of(response: Any, *, asked_model: str) -> Reply:
     """What came back, in our words. Shapes we do not know become an empty reply that carries the response along."""
-    choices = getattr(response, "choices", None)
-    if not isinstance(choices, list) or not choices or getattr(choices[0], "message", None) is None:
+    choices = part_of(response, "choices")
+    if not isinstance(choices, list) or not choices or part_of(choices[0], "message") is None:
         return Reply({"role": "assistant", "content": None}, asked_model, finish="", raw=response)
-    hidden = hidden_params(response)
+    hidden, model, usage = hidden_params(response), part_of(response, "model"), part_of(response, "usage")
     return Reply(
         message=message_dict(choices[0].message),
-        model=getattr(response, "model", None) or asked_model,
-        usage=Usage() if hidden.get("cache_hit") is True else from_openai(getattr(response, "usage", None)),
+        model=model or asked_model,
+        usage=Usage() if hidden.get("cache_hit") is True else from_openai(usage),
         finish=str(choices[0].finish_reason or ""),
         raw=response,
-        others=tuple(message_dict(choice.message) for choice in choices[1:]),
-        billed_as=billed_as(hidden, getattr(response, "model", None)),
+        others=tuple(message_dict(choice.message) for choice in choices[1:]) if len(choices) > 1 else (),
+        billed_as=billed_as(hidden, model),
         id=provider_id(response, hidden),
-        lane=lane_of(response),
+        lane=lane_of(response, usage),
     )
 
 
@@ -187,7 +187,9 @@ def message_dict(message: Any) -> dict[str, Any]:
     if isinstance(extra, Mapping):
         fields["provider_specific_fields"] = {key: part for key, part in extra.items() if part is not None}
         fields.setdefault("refusal", extra.get("refusal"))
-    found.update((name, plain(value)) for name, value in fields.items() if value is not None and value not in ({}, []))
+    for name, value in fields.items():
+        if value.__class__ is str or (value is not None and value not in ({}, [])):
+            found[name] = value if value.__class__ is str else plain(value)
     return found
 
 
@@ -224,14 +226,13 @@ def provider_id(response: Any, hidden: Mapping[str, Any]) -> str | None:
         named = headers.get("llm_provider-request-id") or headers.get("request-id") if isinstance(headers, Mapping) else None
         if named:
             return str(named)
-    found = getattr(response, "id", None)
+    found = part_of(response, "id")
     return found if isinstance(found, str) and found else None
 
 
-def lane_of(response: Any) -> Lane:
+def lane_of(response: Any, usage: Any) -> Lane:
     """The price class the provider says it used."""
-    usage = getattr(response, "usage", None)
-    named = getattr(response, "service_tier", None) or getattr(usage, "service_tier", None)
+    named = part_of(response, "service_tier") or part_of(usage, "service_tier")
     return _LANES.get(named, "standard") if isinstance(named, str) else "standard"
 
 

@@ -10,7 +10,7 @@ from litellm.litellm_core_utils.streaming_handler import CustomStreamWrapper
 from frugal_plugins.litellm.convert import billed_as, hidden_params, lane_of, plain, provider_id
 from frugal_plugins.request import Lane, Message, Reply, Request
 from frugal_plugins.tokens import count_messages, count_text
-from frugal_plugins.usage import Usage, from_openai
+from frugal_plugins.usage import Usage, from_openai, part_of
 
 OPENED: Final = object()
 """The first item of every stream: it is open, and an error of opening has been raised. Callers never see it."""
@@ -147,7 +147,7 @@ class Reading:
             self._choices.setdefault(choice.index or 0, _Choice()).add(choice)
         tier = getattr(chunk, "service_tier", None)
         if tier is not None:
-            self._lane = lane_of(chunk)
+            self._lane = lane_of(chunk, part_of(chunk, "usage"))
         usage = getattr(chunk, "usage", None)
         if usage is None:
             self._last = chunk

@@ -15,7 +15,7 @@ from functools import lru_cache
 from typing import Any, Final
 
 from frugal_plugins.models import _facts as model_facts
-from frugal_plugins.prices import PriceBook, bare_name, provider_of
+from frugal_plugins.prices import PriceBook, Rates, bare_name, provider_of
 from frugal_plugins.request import Request
 from frugal_plugins.text.turns import has_marks, is_marked
 from frugal_plugins.tokens import count_messages
@@ -105,12 +105,26 @@ class CachePlan:
 
 NO_CACHE: Final = CachePlan()
 
+_MOST_PLANS: Final = 1024
+_plans: dict[str, tuple[Rates, CachePlan]] = {}
+"""Each model's plan beside the rates it was worked out from: PriceBook hands out the same object until the price changes."""
+
 
 def plan_for(model: str, prices: PriceBook, *, at: dt.datetime | None = None, input_tokens: int = 0) -> CachePlan | None:
     """How `model` bills repeated input, from its dated prices; None for a model nobody knows the price of."""
     rates = prices.rates(model, at=at, input_tokens=input_tokens)
     if rates is None or rates.input_usd <= 0:
         return None
+    known = _plans.get(model)
+    if known is None or known[0] is not rates:
+        if len(_plans) >= _MOST_PLANS:
+            _plans.clear()
+        known = _plans[model] = (rates, _plan(model, rates))
+    return known[1]
+
+
+def _plan(model: str, rates: Rates) -> CachePlan:
+    """How rates bill repeated input."""
     read, write, hour = (
         float(rate / rates.input_usd) for rate in (rates.cache_read_usd, rates.cache_write_5m_usd, rates.cache_write_1h_usd)
     )
