@@ -226,6 +226,8 @@ def asked_schema(request: Request) -> Mapping[str, Any] | None:
     """The JSON Schema a request wants its answer by, whichever API it is written for; None without one."""
     params = request.params
     wanted = params.get("response_format")
+    if wanted is None and params.get("output_config") is None and params.get("text") is None:
+        return None
     form = wanted.get("json_schema") if isinstance(wanted, Mapping) else None
     if form is None and isinstance(params.get("output_config"), Mapping):
         form = params["output_config"].get("format")

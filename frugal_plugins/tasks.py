@@ -265,6 +265,8 @@ def _system_text(request: Request) -> str:
 def _asks_for_fields(request: Request) -> bool:
     """Whether the answer is a JSON object without nesting: filling fields, not composing."""
     wanted = request.params.get("response_format")
+    if wanted is None:
+        return False
     schema = wanted.get("json_schema", {}).get("schema") if isinstance(wanted, Mapping) else None
     properties = schema.get("properties") if isinstance(schema, Mapping) else None
     if not isinstance(properties, Mapping) or not properties:

@@ -66,7 +66,7 @@ def read_instead(usage: Usage, read_tokens: int) -> Usage:
     )
 
 
-_NO_MODEL: Final = object()
+_NO_MODEL: Final[Any] = object()
 
 
 def part_of(source: Any, name: str) -> Any:

@@ -29,7 +29,7 @@ HELD_PATH: Final = "frugal-ledger-held.sqlite"
 
 _BATCH: Final = 1_000
 _ENOUGH_SEEN: Final = 10
-_LINGER_SECONDS: Final = 0.1
+_LINGER_SECONDS: Final = 0.25
 _RETRY_SECONDS: Final = 0.25
 _GIVE_UP_SECONDS: Final = 10.0
 

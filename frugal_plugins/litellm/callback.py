@@ -79,6 +79,7 @@ class FrugalCallback(CustomLogger):  # type: ignore[misc]
             live.reply = live.hit = live.run.result()
             data["model"] = live.name_for(recipe.baseline_model(live.asked.request)) or live.asked_name
             deliver(live, data, _router())
+            live.let_go()
             return data
         changed = live.kwargs_for(call)
         for name in data.keys() - changed.keys():
@@ -175,7 +176,7 @@ class FrugalCallback(CustomLogger):  # type: ignore[misc]
     async def async_log_success_event(self, kwargs: dict[str, Any], response_obj: Any, start_time: Any, end_time: Any) -> None:
         """Finish the flow of an `acompletion` that was streamed; LiteLLM hands the whole answer in here."""
         live = UNDERWAY.find(kwargs)
-        if live is None or live.over or live.streaming or not live.asked.request.stream or from_proxy(live.asked.kwargs):
+        if live is None or live.over or live.streaming or not live.asked.request.stream or live.of_proxy:
             return
         live.run.ctx.later = []
         live.finish(_as_streamed(reply_of(response_obj, asked_model=live.asked.request.model), live.asked.request))
@@ -186,7 +187,7 @@ class FrugalCallback(CustomLogger):  # type: ignore[misc]
     async def async_log_failure_event(self, kwargs: dict[str, Any], response_obj: Any, start_time: Any, end_time: Any) -> None:
         """Book an `acompletion` that failed."""
         live, error = UNDERWAY.find(kwargs), kwargs.get("exception")
-        if live is None or live.over or from_proxy(live.asked.kwargs) or not isinstance(error, Exception):
+        if live is None or live.over or live.of_proxy or not isinstance(error, Exception):
             return
         live.fail(error)
         UNDERWAY.drop(kwargs)
@@ -220,7 +221,7 @@ class FrugalCallback(CustomLogger):  # type: ignore[misc]
     async def _ask(self, live: Live, call: Call) -> Reply:
         """A further call: through the proxy's router where there is one, with the caller's key and books."""
         kwargs = {name: value for name, value in live.kwargs_for(call).items() if name not in _OF_THE_FIRST_CALL}
-        router = _router() if from_proxy(live.asked.kwargs) else None
+        router = _router() if live.of_proxy else None
         dialect = OF_ENDPOINT[call.request.endpoint]
         ask = originals()[1] if router is None else getattr(router, dialect.router_method)
         with inside():

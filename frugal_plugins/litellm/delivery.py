@@ -17,7 +17,11 @@ class HitCache(Cache):  # type: ignore[misc]
     """Holds nothing: gives each call the answer its own flow found, and stores none, since the recipe's cache does that."""
 
     def __init__(self) -> None:
+        heard = [(listed, "cache" in listed) for listed in (litellm.success_callback, litellm._async_success_callback)]
         super().__init__(type="local", supported_call_types=["acompletion", "anthropic_messages", "aresponses"])
+        for listed, before in heard:  # LiteLLM would prepare its log a second time, in a thread, to store what is not stored here
+            if "cache" in listed and not before:
+                listed.remove("cache")
 
     def get_cache_key(self, **kwargs: Any) -> str:
         """LiteLLM wants a key for every call; nothing is looked up by it."""

@@ -6,12 +6,12 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from frugal_plugins.drivers import Run
 from frugal_plugins.flow import Call
-from frugal_plugins.litellm.convert import Asked
+from frugal_plugins.litellm.convert import Asked, from_proxy
 from frugal_plugins.litellm.dialects import OF_ENDPOINT, Dialect
 from frugal_plugins.litellm.streams import counted
 from frugal_plugins.prices import PriceBook
@@ -34,6 +34,7 @@ class Live:
         hit: the stored answer that is still to be handed to the caller.
         streaming: its chunks are being passed on.
         prices: the recipe's with those of the host, where the host has some.
+        of_proxy: it came through the Proxy, whose own hooks look after it.
     """
 
     recipe: Recipe
@@ -46,6 +47,10 @@ class Live:
     streaming: bool = False
     prices: PriceBook | None = None
     at_seconds: float = field(default_factory=time.monotonic)
+    of_proxy: bool = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.of_proxy = from_proxy(self.asked.kwargs)
 
     @property
     def over(self) -> bool:
@@ -72,6 +77,7 @@ class Live:
         self.run.answer(reply)
         if self.run.call is None:
             self.reply = self.run.result()
+            self.let_go()
 
     def fail(self, error: BaseException) -> None:
         """Tell the flow that the call failed. What it would ask instead cannot be asked any more."""
@@ -92,6 +98,15 @@ class Live:
         if self.run.call is not None:
             self.run.flow.close()
             self.run.call = None
+        self.let_go()
+
+    def let_go(self) -> None:
+        """It is over: LiteLLM's logging object holds this, and the arguments hold the logging object.
+
+        Without the arguments, all of it is freed at once and need not be looked for by the garbage collector.
+        """
+        if not self.run.ctx.later:
+            self.asked = replace(self.asked, kwargs={})
 
 
 class Underway:

@@ -73,10 +73,14 @@ class MessagesReading:
 
     async def __aiter__(self) -> AsyncIterator[Any]:
         yield OPENED
-        async for chunk in self.source:
-            self._take(chunk)
-            yield chunk
-        self._ended = True
+        try:
+            async for chunk in self.source:
+                self._take(chunk)
+                yield chunk
+            self._ended = True
+        finally:
+            if not self._ended and hasattr(self.source, "aclose"):
+                await self.source.aclose()
 
     def reply(self) -> Reply:
         """The answer as far as it was read."""
@@ -177,9 +181,13 @@ def stored(request: Request, reply: Reply, call_id: str) -> dict[str, Any]:
         "stop_sequence": None,
         "usage": {"input_tokens": 0, "cache_creation_input_tokens": 0, "cache_read_input_tokens": 0, "output_tokens": 0},
     }
-    return (
-        {_EVENTS: [f"event: {event['type']}\ndata: {json.dumps(event)}\n\n" for event in _events(message)]} if request.stream else message
-    )
+    return {_EVENTS: [frame.decode() for frame in frames_of(message)]} if request.stream else message
+
+
+def frames_of(message: Mapping[str, Any]) -> Iterator[bytes]:
+    """A whole message as the server-sent events of a stream."""
+    for event in _events(message):
+        yield f"event: {event['type']}\ndata: {json.dumps(event)}\n\n".encode()
 
 
 def _blocks(reply: Reply) -> list[dict[str, Any]]:
@@ -195,6 +203,7 @@ def _events(message: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
         for kind, name in texts:
             yield {"type": "content_block_delta", "index": index, "delta": {"type": kind, name: block[name]}}
         yield {"type": "content_block_stop", "index": index}
-    end = {"stop_reason": message["stop_reason"], "stop_sequence": None}
-    yield {"type": "message_delta", "delta": end, "usage": {"output_tokens": 0}}
+    end = {"stop_reason": message.get("stop_reason"), "stop_sequence": message.get("stop_sequence")}
+    usage = message.get("usage") or {}
+    yield {"type": "message_delta", "delta": end, "usage": {"output_tokens": usage.get("output_tokens") or 0}}
     yield {"type": "message_stop"}

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Iterator
 from typing import Any, Final
 
 from frugal_plugins.litellm.convert import billed_as, hidden_params, lane_of, plain
 from frugal_plugins.litellm.ids import provider_name
 from frugal_plugins.litellm.streams import OPENED, counted
 from frugal_plugins.request import Message, Reply, Request
-from frugal_plugins.usage import Usage, from_openai
+from frugal_plugins.usage import Usage, from_openai, part_of
 
 _LAST_EVENTS: Final = frozenset({"response.completed", "response.incomplete", "response.failed"})
 _DELTAS: Final = frozenset(
@@ -25,32 +25,28 @@ _ECHOED: Final = ("instructions", "max_output_tokens", "metadata", "reasoning", 
 
 def reply_of(response: Any, *, asked_model: str) -> Reply:
     """A response in our words. Shapes we do not know become an empty reply that carries the response along."""
-    output = _field(response, "output")
+    output = part_of(response, "output")
     if not isinstance(output, list):
         return Reply({"role": "assistant", "content": None}, asked_model, finish="", raw=response)
     items = [plain(item) for item in output]
     hidden = hidden_params(response)
-    model = _field(response, "model")
+    model = part_of(response, "model")
     return Reply(
-        message=_message(items, _field(response, "id")),
+        message=_message(items, part_of(response, "id")),
         model=model if isinstance(model, str) and model else asked_model,
-        usage=Usage() if hidden.get("cache_hit") is True else from_openai(_field(response, "usage")),
+        usage=Usage() if hidden.get("cache_hit") is True else from_openai(part_of(response, "usage")),
         finish=_finish(response, items),
         raw=response,
         billed_as=billed_as(hidden, model),
-        id=provider_name(_field(response, "id")),
-        lane=lane_of(response),
+        id=provider_name(part_of(response, "id")),
+        lane=lane_of(response, part_of(response, "usage")),
     )
 
 
-def _field(source: Any, name: str) -> Any:
-    return source.get(name) if isinstance(source, Mapping) else getattr(source, name, None)
-
-
 def _finish(response: Any, items: list[dict[str, Any]]) -> str:
-    status = _field(response, "status")
+    status = part_of(response, "status")
     if status == "incomplete":
-        reason = _field(_field(response, "incomplete_details"), "reason")
+        reason = part_of(part_of(response, "incomplete_details"), "reason")
         return "length" if reason == "max_output_tokens" else str(reason or "")
     if status not in ("completed", None):
         return str(status)
@@ -126,24 +122,24 @@ class ResponsesReading:
         text = "".join(self._pieces)
         return Reply(
             message={"role": "assistant", "content": text or None},
-            model=_field(self._begun, "model") or self._request.model,
+            model=part_of(self._begun, "model") or self._request.model,
             usage=counted(self._request, text),
             finish="" if self._ended else "closed",
             raw=self.source,
             billed_as=billed_as(hidden, None),
-            id=provider_name(_field(self._begun, "id")),
+            id=provider_name(part_of(self._begun, "id")),
         )
 
     def _read(self, event: Any) -> None:
-        kind = _field(event, "type")
+        kind = part_of(event, "type")
         named = str(getattr(kind, "value", kind))
         if named in _DELTAS:
-            self._pieces.append(str(_field(event, "delta") or ""))
+            self._pieces.append(str(part_of(event, "delta") or ""))
         elif named == "response.created":
-            self._begun = _field(event, "response")
+            self._begun = part_of(event, "response")
         elif named in _LAST_EVENTS:
             # read at once: a proxy puts another id on the same object on its way out
-            self._whole = reply_of(_field(event, "response"), asked_model=self._request.model)
+            self._whole = reply_of(part_of(event, "response"), asked_model=self._request.model)
 
 
 def stored(request: Request, reply: Reply, call_id: str) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from frugal_plugins.litellm.access import Configured
 from frugal_plugins.litellm.convert import Asked, read_call
 from frugal_plugins.litellm.own_prices import prices_of_deployments
 from frugal_plugins.recipe.recipe import Recipe
+from frugal_plugins.request import Endpoint
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,13 +27,13 @@ class AtRouter:
     asked: Asked
 
     @classmethod
-    def read(cls, recipe: Recipe, router: Any, kwargs: Mapping[str, Any]) -> AtRouter | None:
+    def read(cls, recipe: Recipe, router: Any, kwargs: Mapping[str, Any], endpoint: Endpoint = "chat") -> AtRouter | None:
         """Read a call; None for shapes that are left alone and for names the Router does not have."""
         name, configured = kwargs.get("model"), Configured.of(router)
         if not isinstance(name, str):
             return None
         model = name if name in recipe.own_names else configured.model_behind(name)
-        asked = None if model is None else read_call({**kwargs, "model": model})
+        asked = None if model is None else read_call({**kwargs, "model": model}, endpoint)
         return None if asked is None else cls(configured, name, asked)
 
     def start(self, recipe: Recipe) -> tuple[Flow, Context]:
@@ -48,7 +49,8 @@ class AtRouter:
 
     def adjust(self, kwargs: dict[str, Any]) -> dict[str, Any]:
         """The arguments of a call with the model under the Router's name for it."""
-        return as_inside({**kwargs, "model": self._name(kwargs["model"]) or self.name})
+        named = {**kwargs, "model": self._name(kwargs["model"]) or self.name}
+        return as_inside(named) if self.asked.request.endpoint == "chat" else named  # elsewhere metadata goes to the provider
 
     def _name(self, model: str) -> str | None:
         return self.name if model == self.asked.request.model else self.configured.name_for(model)

@@ -145,10 +145,9 @@ class Reading:
         self._first = self._first if self._first is not None else chunk
         for choice in chunk.choices:
             self._choices.setdefault(choice.index or 0, _Choice()).add(choice)
-        tier = getattr(chunk, "service_tier", None)
-        if tier is not None:
-            self._lane = lane_of(chunk, part_of(chunk, "usage"))
-        usage = getattr(chunk, "usage", None)
+        usage = part_of(chunk, "usage")
+        if part_of(chunk, "service_tier") is not None:
+            self._lane = lane_of(chunk, usage)
         if usage is None:
             self._last = chunk
             return True

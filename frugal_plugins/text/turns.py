@@ -7,6 +7,7 @@ do not understand is nobody's turn: nothing is cut next to it and nothing of it 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from functools import lru_cache
 from hashlib import blake2b
 from typing import Any, Final
 
@@ -59,6 +60,8 @@ def without_marks(value: Any, names: Sequence[str] = MARKS) -> Any:
 
 def has_marks(value: Any, names: Sequence[str] = MARKS) -> bool:
     """Whether a cache mark is set anywhere inside."""
+    if value is None or isinstance(value, str):
+        return False
     if isinstance(value, Mapping):
         if any(value.get(name) is not None for name in names):
             return True
@@ -69,20 +72,27 @@ def has_marks(value: Any, names: Sequence[str] = MARKS) -> bool:
 def is_marked(message: Message, names: Sequence[str] = MARKS) -> bool:
     """Whether a message or one of its blocks carries a cache mark."""
     content = message.get("content")
-    if any(message.get(name) is not None for name in names):
-        return True
+    for name in names:
+        if message.get(name) is not None:
+            return True
     return isinstance(content, (list, tuple)) and any(has_marks(block, names) for block in content)
 
 
 def tokens_of(message: Message, model: str, known: bytes | None = None) -> int:
     """Input tokens of one message, its frame included. Counted once for each text; only digests are remembered."""
-    key = (known or digest(message)) + encoding_name(model).encode()[:1]
+    key = (known or digest(message)) + _vocabulary(model)
     found = _counts.get(key)
     if found is None:
         if len(_counts) >= _MOST_COUNTS:
             _counts.clear()
         found = _counts[key] = count_messages((message,), model) - _EMPTY_BODY_TOKENS
     return found
+
+
+@lru_cache(maxsize=1024)
+def _vocabulary(model: str) -> bytes:
+    """A letter for the vocabulary a model reads with."""
+    return encoding_name(model).encode()[:1]
 
 
 def blocks_of(message: Message) -> Iterator[Mapping[str, Any]]:

@@ -29,6 +29,8 @@ from tests.benchmarks.common import arguments, print_result
 
 HEAVY = ("litellm", "langchain_core", "faiss", "numpy", "torch", "sentence_transformers", "tiktoken", "pydantic", "yaml", "genai_prices")
 ROOT = Path(__file__).parents[2]
+SETTLED_SECONDS = 0.6
+"""After so long a proxy has written its logs and its ledger."""
 
 
 def flow_milliseconds(requests: int) -> dict[str, float]:
@@ -98,9 +100,17 @@ def wait_for(url: str, seconds: float) -> None:
 
 
 def interleaved(
-    alone: Callable[[int], None], with_us: Callable[[int], None], cpu: Callable[[], tuple[float, float]], blocks: int, calls: int
+    alone: Callable[[int], None],
+    with_us: Callable[[int], None],
+    cpu: Callable[[], tuple[float, float]],
+    blocks: int,
+    calls: int,
+    finish: Callable[[], object],
 ) -> dict[str, float]:
-    """CPU milliseconds a call of each, in alternating blocks; the median over blocks."""
+    """CPU milliseconds a call of each, in alternating blocks; the median over blocks.
+
+    `finish` waits for what a block has left to do in the background (the ledger's writing), so that it is counted where it belongs.
+    """
     figures: dict[str, list[float]] = {"alone": [], "with": []}
     counter = 0
     for block in range(blocks + 1):
@@ -110,6 +120,7 @@ def interleaved(
             for _ in range(calls):
                 counter += 1
                 ask(counter)
+            finish()
             if block:
                 figures[name].append((cpu()[index] - before) / calls * 1000)
     return {name: statistics.median(values) for name, values in figures.items()}
@@ -135,19 +146,18 @@ def sdk(url: str, folder: str, blocks: int, calls: int) -> dict[str, float]:
 
     from frugal_plugins import Recipe
     from frugal_plugins.litellm import install, uninstall
+    from frugal_plugins.litellm.sdk import originals
 
     recipe = Recipe.load("support")
     os.environ["FRUGAL_LEDGER"] = str(Path(folder, "sdk.sqlite"))
+    install(recipe)
+    its_own, ours = originals()[0], litellm.completion
 
-    def alone(n: int) -> None:
-        litellm.completion(model="openai/gpt-4o", messages=messages(n), api_base=f"{url}/v1", api_key="sk-bench")
+    def asking(completion: Any) -> Callable[[int], None]:
+        return lambda n: completion(model="openai/gpt-4o", messages=messages(n), api_base=f"{url}/v1", api_key="sk-bench") and None
 
-    def with_us(n: int) -> None:
-        install(recipe)
-        litellm.completion(model="openai/gpt-4o", messages=messages(n), api_base=f"{url}/v1", api_key="sk-bench")
-        uninstall()
-
-    result = interleaved(alone, with_us, process_cpu, blocks, calls)
+    result = interleaved(asking(its_own), asking(ours), process_cpu, blocks, calls, recipe.ledger.flush if recipe.ledger else int)
+    uninstall()
     recipe.close()
     return result
 
@@ -165,8 +175,9 @@ def langchain(url: str, folder: str, blocks: int, calls: int) -> dict[str, float
     models = {name: ChatOpenAI(model=name.partition("/")[2], base_url=f"{url}/v1", api_key="sk-bench") for name in names}  # type: ignore[arg-type]
     router, bare = FrugalRouter.from_recipe(recipe, models=models, model="openai/gpt-4o"), models["openai/gpt-4o"]
     prompts = lambda n: [(m["role"], m["content"]) for m in messages(n)]  # noqa: E731
+    finish = recipe.ledger.flush if recipe.ledger else int
     result = interleaved(
-        lambda n: bare.invoke(prompts(n)) and None, lambda n: router.invoke(prompts(n)) and None, process_cpu, blocks, calls
+        lambda n: bare.invoke(prompts(n)) and None, lambda n: router.invoke(prompts(n)) and None, process_cpu, blocks, calls, finish
     )
     recipe.close()
     return result
@@ -220,7 +231,8 @@ def proxy(url: str, folder: str, blocks: int, calls: int) -> dict[str, float]:
         def ask(which: int) -> Callable[[int], None]:
             return lambda n: clients[which][0].chat.completions.create(model="gpt-4o", messages=messages(n)) and None  # type: ignore[arg-type]
 
-        return interleaved(ask(0), ask(1), lambda: (server_cpu(running[0].pid), server_cpu(running[1].pid)), blocks, calls)
+        both = lambda: (server_cpu(running[0].pid), server_cpu(running[1].pid))  # noqa: E731
+        return interleaved(ask(0), ask(1), both, blocks, calls, lambda: time.sleep(SETTLED_SECONDS))
     finally:
         for process in running:
             with contextlib.suppress(ProcessLookupError):
