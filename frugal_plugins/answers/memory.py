@@ -7,7 +7,8 @@ import threading
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
+from sys import intern
+from typing import Any, Final
 
 from frugal_plugins.answers.shelves import Shelves, as_bytes, as_vector
 from frugal_plugins.answers.stored import SERVED_AT_MOST, Served, StoredAnswer, StoreFigures
@@ -45,7 +46,7 @@ class MemoryAnswers:
         text = json.dumps(answer.message)
         with self._lock:
             self._drop(answer.key)
-            kept = replace(answer, row=self._next, vector=as_bytes(answer.vector))
+            kept = _kept(answer, self._next)
             self._rows[answer.key] = (kept, text)
             self._keys[kept.row] = answer.key
             self._next += 1
@@ -151,3 +152,14 @@ class MemoryAnswers:
             for a, _ in self._rows.values()
             if a.partition == partition and a.embedder == embedder and a.vector is not None
         )
+
+
+_NOTHING: Final[Mapping[str, Any]] = {}
+
+
+def _kept(answer: StoredAnswer, row: int) -> StoredAnswer:
+    """An answer to be held for long: its message is in the JSON beside it, and equal names are one object."""
+    return StoredAnswer(
+        answer.key, _NOTHING, answer.model, answer.usage, answer.at_seconds, answer.until_seconds, intern(answer.owner), answer.partition,
+        answer.question, answer.group, intern(answer.embedder), as_bytes(answer.vector), row, answer.labels or _NOTHING,
+    )  # fmt: skip

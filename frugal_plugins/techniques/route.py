@@ -6,7 +6,7 @@ import threading
 from collections import OrderedDict
 from collections.abc import Generator, Mapping
 from dataclasses import dataclass, field
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 from frugal_plugins.flow import Call, Context, Flow, Next
 from frugal_plugins.learned.asking import Asking
@@ -21,7 +21,7 @@ from frugal_plugins.request import Message, Reply, Request, fingerprint
 from frugal_plugins.unseen import Unseen
 from frugal_plugins.usage import Usage, read_instead
 
-_MOST_SESSIONS: Final = 50_000
+_MOST_SESSIONS: Final = 20_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,8 +77,8 @@ class Route:
     least_logprob: float | None = None
     judge: str | None = None
     name: str = "route"
-    _sessions: OrderedDict[str, int] = field(default_factory=OrderedDict)
-    _last_named: tuple[tuple[Message, ...], tuple[str, ...], str] = ((), (), "")
+    _sessions: OrderedDict[bytes, int] = field(default_factory=OrderedDict)
+    _last_named: tuple[tuple[Message, ...], tuple[str, ...], bytes] = ((), (), b"")
     _last_prompt: tuple[tuple[Message, ...], Prompt | None] = ((), None)
     rereading: Rereading = field(init=False, repr=False)
     _lock: threading.Lock = field(default_factory=threading.Lock)
@@ -315,15 +315,15 @@ class Route:
             if len(self._sessions) > _MOST_SESSIONS:
                 self._sessions.popitem(last=False)
 
-    def _session(self, request: Request) -> str:
-        """The caller's name for the conversation, else a fingerprint of how it began."""
+    def _session(self, request: Request) -> bytes:
+        """A digest of the caller's name for the conversation, else of how it began: a name for each must not take much room."""
         if request.session:
-            return "|".join((*request.scope, request.session))
+            return _digest([request.scope, request.session])
         messages, scope, key = self._last_named
         if messages and messages is request.messages and scope == request.scope:
             return key  # asked twice for one request: to look up where it is, and to remember where it went
         first_user = next((i for i, message in enumerate(request.messages) if message.get("role") == "user"), len(request.messages))
-        key = fingerprint([request.scope, request.messages[: first_user + 1]])
+        key = _digest([request.scope, request.messages[: first_user + 1]])
         self._last_named = (request.messages, request.scope, key)
         return key
 
@@ -337,3 +337,7 @@ class Route:
 
     def _index(self, name: str) -> int:
         return next(i for i, tier in enumerate(self.tiers) if tier.name == name)
+
+
+def _digest(value: Any) -> bytes:
+    return bytes.fromhex(fingerprint(value)[:32])

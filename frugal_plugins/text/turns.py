@@ -14,7 +14,7 @@ from typing import Any, Final
 from frugal_plugins.request import Message, canonical
 from frugal_plugins.tokens import count_messages, encoding_name
 
-_MOST_COUNTS: Final = 50_000
+_MOST_COUNTS: Final = 20_000
 _EMPTY_BODY_TOKENS: Final = 3
 MARKS: Final = ("cache_control", "prompt_cache_breakpoint")
 """The keys that mark where a prompt may be cached: Anthropic's and OpenAI's."""

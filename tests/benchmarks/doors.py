@@ -6,7 +6,8 @@
 techniques off than without us. `added_ms`: CPU milliseconds a call with the support recipe minus without, interleaved.
 `lost_streams`: of `concurrent_streams` open at once through the real proxy, those that did not come whole, each with its own text.
 `rss_growth_mb_50k`: what the SDK's process grew by over `rss_requests` requests with the support recipe (50,000; 2,000 with --quick,
-and nothing is extrapolated); `rss_growth_mb_alone` is LiteLLM's own growth over as many. A door is one line of `DOORS`.
+and nothing is extrapolated), `rss_growth_mb_second_half` over the second half of them; `..._alone` is LiteLLM's own growth.
+A door is one line of `DOORS`.
 """
 
 from __future__ import annotations

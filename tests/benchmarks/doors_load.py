@@ -78,11 +78,18 @@ def memory(requests: int) -> dict[str, Any]:
         fresh = multiprocessing.get_context("spawn")
         with overhead.sandbox_process() as url, ProcessPoolExecutor(1, mp_context=fresh) as process:
             growth.append(process.submit(grown_mb, url, recipe, requests).result())
-    return {"rss_growth_mb_50k": growth[0], "rss_growth_mb_alone": growth[1], "rss_requests": requests}
+    (whole, later), (alone, alone_later) = growth
+    return {
+        "rss_growth_mb_50k": whole,
+        "rss_growth_mb_second_half": later,
+        "rss_growth_mb_alone": alone,
+        "rss_growth_mb_alone_second_half": alone_later,
+        "rss_requests": requests,
+    }
 
 
-def grown_mb(url: str, recipe: str | None, requests: int) -> float:
-    """In a process of its own: nine questions in ten are new, every tenth repeats the one before it."""
+def grown_mb(url: str, recipe: str | None, requests: int) -> tuple[float, float]:
+    """In a process of its own, over all of them and over the second half: every tenth question repeats the one before it."""
     import litellm
 
     from frugal_plugins import Recipe
@@ -91,19 +98,21 @@ def grown_mb(url: str, recipe: str | None, requests: int) -> float:
     with tempfile.TemporaryDirectory() as folder:
         os.environ["FRUGAL_LEDGER"] = str(Path(folder, "ledger.sqlite"))
         ours = install(Recipe.load(recipe)) if recipe else None
-        start = 0.0
+        start = half = 0.0
         for n in range(WARM_UP + requests):
             if n == WARM_UP:
                 start = resident_mb()
+            if n == WARM_UP + requests // 2:
+                half = resident_mb()
             litellm.completion(
                 model="openai/gpt-4o", messages=overhead.messages(n - (n % 10 == 9)), api_base=f"{url}/v1", api_key="sk-bench"
             )
         if ours is not None and ours.ledger is not None:
             ours.ledger.flush()
-        grown = resident_mb() - start
+        end = resident_mb()
         if ours is not None:
             ours.close()
-    return round(grown, 2)
+    return round(end - start, 2), round(end - half, 2)
 
 
 def resident_mb() -> float:
