@@ -9,6 +9,7 @@ from threading import Lock
 from typing import Final
 
 from frugal_plugins.flow import Call, Context, Flow, Next, afterwards
+from frugal_plugins.models import capabilities
 from frugal_plugins.prefix.compaction import Choice, choose
 from frugal_plugins.prefix.cost import CachePlan, plan_in_force
 from frugal_plugins.prefix.reading import Reading, State, read_state
@@ -19,7 +20,7 @@ from frugal_plugins.prices import PriceBook
 from frugal_plugins.request import Message, Reply, Request, fingerprint
 from frugal_plugins.text.recall import Archive, asked_back
 from frugal_plugins.text.turns import is_user_turn, tokens_of
-from frugal_plugins.text.view import ToolResults, said, stub, summary_message, with_recall
+from frugal_plugins.text.view import ToolResults, said, said_shortly, stub, summary_message, with_recall
 from frugal_plugins.tokens import count_text
 
 _FEWEST_MESSAGES: Final = 3
@@ -117,7 +118,7 @@ class History:
         with self._lock:
             found = self._archives.get(state.digest)
             if found is None:
-                found = self._archives[state.digest] = Archive(said(reading.messages[reading.head : state.mark]))
+                found = self._archives[state.digest] = Archive(said_shortly(reading.messages[reading.head : state.mark]))
                 while len(self._archives) > _MOST_ARCHIVES:
                     self._archives.popitem(last=False)
             self._archives.move_to_end(state.digest)
@@ -154,6 +155,9 @@ class _Work:
         shown = self._view(self.state)
         sizes = self._sizes(shown)
         warm = not self.fresh and now - self.state.at_seconds < self.plan.ttl_seconds and self.state.cold_reads < 2
+        window = capabilities(self.model).max_input_tokens
+        if window is not None and reading.params_tokens + sum(sizes) > window:
+            warm = False
         local = self.history.summariser is None
         if not self.fresh:
             cold = now - self.state.at_seconds >= self.plan.ttl_seconds

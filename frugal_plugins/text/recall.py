@@ -18,6 +18,7 @@ from frugal_plugins.tokens import count_text
 _K1: Final = 1.2
 _B: Final = 0.6
 _NEIGHBOUR: Final = 0.35
+_SAME_RECORD: Final = 0.6
 _LONGEST_CHARS: Final = 400
 _PIECE: Final = re.compile(r"(?<=[,;}\]>])\s*")
 _ASKS: Final = re.compile(
@@ -126,9 +127,10 @@ class Archive:
                 own[row] = own.get(row, 0.0) + weight
         spread = dict(own)
         for row, score in own.items():
+            share = _SAME_RECORD if self._rows[row][1] in ("tool", "function") else _NEIGHBOUR
             for beside in (row - 1, row + 1):
                 if 0 <= beside < total and self._rows[beside][0] == self._rows[row][0]:
-                    spread[beside] = spread.get(beside, 0.0) + _NEIGHBOUR * score
+                    spread[beside] = spread.get(beside, 0.0) + share * score
         return spread
 
 

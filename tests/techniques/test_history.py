@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -143,6 +144,39 @@ def test_a_message_larger_than_the_window_is_left_where_it_is() -> None:
     huge = {"role": "user", "content": "word " * 200_000}
     shown, _ = sent(History(prices=prices()), [*chat(2), huge])
     assert shown[-1] is huge
+
+
+def test_a_conversation_that_outgrows_the_window_is_summed_up_at_once() -> None:
+    technique, body = History(), chat(6)
+    body[5] = {"role": "user", "content": "A page of the manual says the fee is 12 euro. " * 9000}
+    request = Request("gpt-4o", tuple(body[:6]), session="s")
+    for count in (6, 8, 10, 12):
+        model = FakeModel([Reply({"role": "assistant", "content": "ok"}, "gpt-4o", Usage())])
+        send(request.with_(messages=tuple(body[:count])), model, technique, clock=lambda count=count: count * 5.0)  # type: ignore[misc]
+        sizes = sum(tokens_of(message, "gpt-4o") for message in model.calls[0].request.messages)
+    assert sum(tokens_of(message, "gpt-4o") for message in body[:12]) > 100_000
+    assert sizes < 10_000
+
+
+def test_an_old_tool_result_that_is_a_stub_now_is_quoted_when_it_is_asked_for() -> None:
+    technique = History(Terms(when="always", every_turns=2, keep_turns=1, keep_results=2), prices())
+    body: list[dict[str, Any]] = [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "Look all the orders up."}]
+    for number in range(12):
+        rows = [{"day": f"2026-11-{day:02d}", "event": "scanned", "place": "Oslo"} for day in range(1, 13)]
+        rows[6] = {"day": "2026-11-07", "event": "damaged" if number == 3 else "scanned", "place": f"G{number}-hall"}
+        found = {"order": f"W58{number:04d}", "events": rows, "tracking": f"TRK-33527{number:02d}"}
+        call = {"id": f"c{number}", "type": "function", "function": {"name": "look_up", "arguments": f'{{"order": "W58{number:04d}"}}'}}
+        body += [
+            {"role": "assistant", "content": None, "tool_calls": [call]},
+            {"role": "tool", "tool_call_id": f"c{number}", "content": json.dumps(found)},
+        ]
+        shown, _ = sent(technique, body)
+    assert sum("left out; facts" in str(message["content"]) for message in shown) >= 8
+    assert "damaged" not in json.dumps(shown)
+    shown, _ = sent(
+        technique, [*body, {"role": "assistant", "content": "Done."}, {"role": "user", "content": "Where was order W580003 damaged?"}]
+    )
+    assert "damaged|G3-hall" in shown[-1]["content"]
 
 
 def test_an_edited_conversation_starts_anew() -> None:
