@@ -201,6 +201,7 @@ def run_chain(rows: int) -> dict[str, Any]:
     }  # fmt: skip
 
 
+PARTS = ("scenarios", "kills", "large", "chain", "peers")
 PEER_SCENARIOS = (
     "normal",
     "lost_broken_failed_repeated",
@@ -216,7 +217,7 @@ def main() -> None:
     parser.add_argument("--data", help="not needed: the rows are made up")
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--quick", action="store_true", help="fewer rows and kill points, no large job")
-    parser.add_argument("--large-only", action="store_true", help="only the large job")
+    parser.add_argument("--only", action="append", choices=PARTS, help="only this part; may be repeated")
     parser.add_argument("--rows", type=int, default=50_000, help="rows of the large job")
     parser.add_argument("--peers", metavar="PYTHON", help="an interpreter with the peers (see batch_peers.py)")
     parser.add_argument("--serve", action="store_true", help=argparse.SUPPRESS)
@@ -230,31 +231,32 @@ def main() -> None:
     if said.job:
         print(json.dumps(large_job(said.job[0], int(said.job[1]))))
         return
-    if said.large_only:
-        print(json.dumps({f"rss_mb_{said.rows}": (large := run_large(said.rows))["rss_mb"], "large_job": large}))
-        return
-    scenarios, off = run_scenarios(40 if said.quick else 200)
-    kills = run_kills(6 if said.quick else 1)
-    large = None if said.quick else run_large(said.rows)
-    chain = run_chain(100 if said.quick else 1000)
-    peer_faults = {name: SCENARIOS[name].faults for name in PEER_SCENARIOS}
-    peers = run_peers(said.peers, peer_faults, 40 if said.quick else 200)
+    print(json.dumps(measured(said), indent=None if said.json else 2))
+
+
+def measured(said: argparse.Namespace) -> dict[str, Any]:
+    """Every part that was asked for; a figure of another part is null."""
+    wanted = {*(said.only or PARTS)} - ({"large"} if said.quick else set())
+    scenarios, off = run_scenarios(40 if said.quick else 200) if "scenarios" in wanted else ({}, Decimal(0))
+    kills = run_kills(6 if said.quick else 1) if "kills" in wanted else []
+    large = run_large(said.rows) if "large" in wanted else {"rows": 0, "cpu_s": None, "rss_mb": None}
     runs = [run for one in scenarios.values() for run in one.values()]
-    report = {
-        "scenarios": scenarios,
-        "kill_points": len(kills),
-        "lost": sum(run["rows"] - run["delivered"] for run in runs) + sum(one.rows - one.delivered for one in kills),
-        "double_paid": sum(one.double_paid for one in kills),
-        "ledger_minus_invoice_usd": float(max([off, *(one.ledger_minus_invoice for one in kills)], key=abs)),
-        "cpu_s_50k": None if large is None or large["rows"] != 50_000 else large["cpu_s"],
-        "rss_mb_50k": None if large is None or large["rows"] != 50_000 else large["rss_mb"],
-        "rss_mb_1m": None if large is None or large["rows"] != 1_000_000 else large["rss_mb"],
-        "large_job": large,
-        "structured_chain": chain,
-        "peers": peers,
-        "left_out": ["kill points: every 6th", "the large job"] if said.quick else [],
+    peer_faults = {name: SCENARIOS[name].faults for name in PEER_SCENARIOS}
+    seen = bool(runs or kills)
+    return {
+        "scenarios": scenarios or None,
+        "kill_points": len(kills) if kills else None,
+        "lost": sum(run["rows"] - run["delivered"] for run in runs) + sum(one.rows - one.delivered for one in kills) if seen else None,
+        "double_paid": sum(one.double_paid for one in kills) if kills else None,
+        "ledger_minus_invoice_usd": float(max([off, *(one.ledger_minus_invoice for one in kills)], key=abs)) if seen else None,
+        "cpu_s_50k": large["cpu_s"] if large["rows"] == 50_000 else None,
+        "rss_mb_50k": large["rss_mb"] if large["rows"] == 50_000 else None,
+        "rss_mb_1m": large["rss_mb"] if large["rows"] == 1_000_000 else None,
+        "large_job": large if large["rows"] else None,
+        "structured_chain": run_chain(100 if said.quick else 1000) if "chain" in wanted else None,
+        "peers": run_peers(said.peers, peer_faults, 40 if said.quick else 200) if "peers" in wanted else None,
+        "left_out": [*(["kill points: every 6th"] if said.quick else []), *(part for part in PARTS if part not in wanted)],
     }
-    print(json.dumps(report, indent=None if said.json else 2))
 
 
 if __name__ == "__main__":
