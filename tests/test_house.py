@@ -14,7 +14,7 @@ ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "frugal_plugins"
 
 FLOORS = (
-    ("request", "usage", "errors", "tokens", "sandbox", "workload"),
+    ("request", "usage", "errors", "tokens", "sqlite_file", "sandbox", "workload"),
     (
         "flow",
         "drivers",

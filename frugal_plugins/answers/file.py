@@ -18,6 +18,7 @@ from frugal_plugins.answers.shelves import Shelves, as_bytes, as_vector
 from frugal_plugins.answers.stored import SERVED_AT_MOST, Served, StoredAnswer, StoreFigures
 from frugal_plugins.errors import FrugalError
 from frugal_plugins.meaning.consensus import Near
+from frugal_plugins.sqlite_file import open_sqlite
 from frugal_plugins.usage import Usage
 
 _log = logging.getLogger("frugal_plugins")
@@ -230,8 +231,6 @@ class AnswerFile:
 
     def _opened(self) -> sqlite3.Connection:
         try:
-            if not self.path.exists():
-                os.close(os.open(self.path, os.O_CREAT | os.O_RDWR, 0o600))
             return _prepared(self.path)
         except (OSError, sqlite3.Error) as error:
             if isinstance(error, sqlite3.DatabaseError) and _is_ours(self.path) and any(word in str(error) for word in _DAMAGED):
@@ -247,7 +246,6 @@ class AnswerFile:
                 part = Path(f"{self.path}{ending}")
                 if part.exists():
                     part.rename(f"{aside}{ending}")
-            os.close(os.open(self.path, os.O_CREAT | os.O_RDWR, 0o600))
             self._opened_as += 1
             self._shelves.clear()
             saved = _copy_readable(aside, self.path)
@@ -258,23 +256,13 @@ class AnswerFile:
 
 
 def _prepared(path: Path) -> sqlite3.Connection:
-    """Open the file. Two processes that make it at once meet in the change to WAL, which SQLite refuses rather than waits for."""
-    connection = sqlite3.connect(path, timeout=5.0)
-    until = time.monotonic() + 5.0
-    while True:
-        try:
-            connection.execute("PRAGMA journal_mode=WAL")
-            connection.execute("PRAGMA synchronous=NORMAL")
-            connection.executescript(_SCHEMA)
-            if not any(column[1] == "labels" for column in connection.execute("PRAGMA table_info(entries)")):
-                connection.execute("ALTER TABLE entries ADD COLUMN labels TEXT NOT NULL DEFAULT '{}'")
-        except sqlite3.OperationalError as error:
-            if "locked" not in str(error) or time.monotonic() > until:
-                connection.close()
-                raise
-            time.sleep(0.02)
-        else:
-            return connection
+    return open_sqlite(path, _with_tables)
+
+
+def _with_tables(connection: sqlite3.Connection) -> None:
+    connection.executescript(_SCHEMA)
+    if not any(column[1] == "labels" for column in connection.execute("PRAGMA table_info(entries)")):
+        connection.execute("ALTER TABLE entries ADD COLUMN labels TEXT NOT NULL DEFAULT '{}'")
 
 
 def _is_ours(path: Path) -> bool:

@@ -19,11 +19,13 @@ from frugal_plugins.batch.rows import Journaled, NewRow, StoredRow, pack_row, re
 from frugal_plugins.batch.settings import BatchSettings
 from frugal_plugins.batch.tables import APPLICATION, FROM_1_TO_2, SQLITE, VERSION
 from frugal_plugins.errors import FrugalError, InputError
+from frugal_plugins.sqlite_file import open_sqlite
 from frugal_plugins.usage import Usage
 
 __all__ = ["JobStore", "NewRow", "StoredRow"]
 
 _IN_ONE: Final = 1000
+_WAIT_SECONDS: Final = 30.0
 _JOURNAL: Final = "row, n, model, state, reply, raw, error, leader_row, leader_n, marked_tokens"
 
 
@@ -37,42 +39,28 @@ class JobStore:
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = str(path)
         try:
-            if not Path(path).exists():
-                os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
+            # durable: an intent must survive a power cut, not only a killed process
+            self.db: Any = open_sqlite(
+                path, _with_tables, check=self._check, wait_seconds=_WAIT_SECONDS, durable="FULL", autocommit=True, any_thread=True
+            )
         except OSError as error:
             raise FrugalError(f"{path} cannot be made ({error.strerror}); name another file for the jobs") from error
-        self.db: Any = sqlite3.connect(path, timeout=30.0, isolation_level=None, check_same_thread=False)
-        try:
-            self._prepare()
+        except sqlite3.OperationalError as error:
+            raise FrugalError(f"the job store {self.path} cannot be used: {error}. Free the disk or name another file.") from error
         except sqlite3.DatabaseError as error:
-            self.db.close()
-            if isinstance(error, sqlite3.OperationalError):
-                raise FrugalError(f"the job store {self.path} cannot be used: {error}. Free the disk or name another file.") from error
             raise FrugalError(f"{self.path} is not a job store: {error}. Name another file.") from error
-        except FrugalError:
-            self.db.close()
-            raise
 
-    def _prepare(self) -> None:
-        version = self.db.execute("PRAGMA user_version").fetchone()[0]
-        if version and self.db.execute("PRAGMA application_id").fetchone()[0] != APPLICATION:
+    def _check(self, db: sqlite3.Connection) -> None:
+        """Refuse a file of another program, or of a later version of this one."""
+        version, owner = (db.execute(f"PRAGMA {name}").fetchone()[0] for name in ("user_version", "application_id"))
+        names = {row[0] for row in db.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+        foreign = version != 0 or (bool(names) and "jobs" not in names)
+        if owner not in (0, APPLICATION) or (owner == 0 and foreign):
             raise FrugalError(f"{self.path} is a database of another program. Name another file.")
         if version > VERSION:
             raise FrugalError(
                 f"{self.path} was written by a newer frugal_plugins (store version {version}). Upgrade, or name another file."
             )
-        self.db.execute("PRAGMA journal_mode=WAL")
-        self.db.execute("PRAGMA synchronous=FULL")  # an intent must survive a power cut, not only a killed process
-        if version == 0:
-            self.db.executescript(SQLITE)
-            self.db.execute(f"PRAGMA application_id={APPLICATION}")
-        elif version < VERSION:
-            with self.writing() as db:
-                for change in FROM_1_TO_2:
-                    db.execute(change)
-                db.execute(f"PRAGMA user_version={VERSION}")
-        if version == 0:
-            self.db.execute(f"PRAGMA user_version={VERSION}")
 
     def close(self) -> None:
         """Close the file."""
@@ -222,3 +210,14 @@ class JobStore:
             for table in ("rows", "calls", "lost", "batches"):
                 db.execute(f"DELETE FROM {table} WHERE job = ?", (job,))
             db.execute("DELETE FROM jobs WHERE id = ?", (job,))
+
+
+def _with_tables(db: sqlite3.Connection) -> None:
+    """Make or change the tables in one transaction, once, however many processes open the file at this moment."""
+    db.execute("BEGIN IMMEDIATE")
+    with db:
+        version = db.execute("PRAGMA user_version").fetchone()[0]
+        if version < VERSION:
+            for change in FROM_1_TO_2 if version else (*SQLITE.split(";"), f"PRAGMA application_id={APPLICATION}"):
+                db.execute(change)
+            db.execute(f"PRAGMA user_version={VERSION}")

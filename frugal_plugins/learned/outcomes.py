@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 
 from frugal_plugins.errors import LedgerError
 from frugal_plugins.learned.agreement import stated
+from frugal_plugins.sqlite_file import open_sqlite, script
 
 if TYPE_CHECKING:
     import numpy as np
@@ -204,15 +205,9 @@ class OutcomeFile:
 
     def _opened(self) -> sqlite3.Connection:
         try:
-            if not self.path.exists():
-                os.close(os.open(self.path, os.O_CREAT | os.O_RDWR, 0o600))
-            connection = sqlite3.connect(self.path, timeout=5.0)
-            connection.execute("PRAGMA journal_mode=WAL")
-            connection.execute("PRAGMA synchronous=NORMAL")
-            connection.executescript(_SCHEMA)
+            return open_sqlite(self.path, script(_SCHEMA))
         except (OSError, sqlite3.Error) as error:
             raise LedgerError(f"cannot keep outcomes in {self.path}: {error}. Name another file for the outcomes.") from error
-        return connection
 
 
 def _mean(values: Sequence[float]) -> float:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import sqlite3
 from collections.abc import Callable
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any, Final
 
 from frugal_plugins.errors import LedgerError
 from frugal_plugins.ledger.rows import Batch, RequestRows
+from frugal_plugins.sqlite_file import open_sqlite, script
 
 _WAIT_SECONDS: Final = 5.0
 
@@ -79,13 +79,8 @@ class HeldRows:
 
     def _open(self) -> sqlite3.Connection:
         if self._db is None:
-            if not self.path.exists():
-                os.close(os.open(self.path, os.O_CREAT | os.O_RDWR, 0o600))
-            self._db = sqlite3.connect(self.path, timeout=_WAIT_SECONDS, isolation_level=None)
-            self._db.execute("PRAGMA journal_mode=WAL")
-            self._db.execute(
-                "CREATE TABLE IF NOT EXISTS held (n INTEGER PRIMARY KEY AUTOINCREMENT, rows INTEGER NOT NULL, body TEXT NOT NULL)"
-            )
+            table = "CREATE TABLE IF NOT EXISTS held (n INTEGER PRIMARY KEY AUTOINCREMENT, rows INTEGER NOT NULL, body TEXT NOT NULL)"
+            self._db = open_sqlite(self.path, script(table), wait_seconds=_WAIT_SECONDS, durable="FULL", autocommit=True)
         return self._db
 
 

@@ -18,9 +18,11 @@ from typing import Any, Final, Protocol
 
 from frugal_plugins.errors import FrugalError
 from frugal_plugins.request import Request, fingerprint
+from frugal_plugins.sqlite_file import open_sqlite, script
 from frugal_plugins.text.turns import chained, digest, head_length
 
 _BEGINNING_MESSAGES: Final = 4
+_WAIT_SECONDS: Final = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,9 +136,7 @@ class SessionFile:
         self._local = threading.local()
         self._puts = 0
         try:
-            if not self.path.exists():
-                os.close(os.open(self.path, os.O_CREAT | os.O_RDWR, 0o600))
-            self._connection().executescript(_SCHEMA)
+            self._connection()
         except (OSError, sqlite3.Error) as error:
             raise FrugalError(f"cannot keep sessions in {self.path}: {error}. Name another file in the recipe's history.path.") from error
 
@@ -178,10 +178,7 @@ class SessionFile:
         """One connection for each thread and process."""
         mine: tuple[int, sqlite3.Connection] | None = getattr(self._local, "connection", None)
         if mine is None or mine[0] != os.getpid():
-            connection = sqlite3.connect(self.path, timeout=1.0)
-            connection.execute("PRAGMA journal_mode=WAL")
-            connection.execute("PRAGMA synchronous=NORMAL")
-            mine = self._local.connection = (os.getpid(), connection)
+            mine = self._local.connection = (os.getpid(), open_sqlite(self.path, script(_SCHEMA), wait_seconds=_WAIT_SECONDS))
         return mine[1]
 
 
