@@ -6,6 +6,7 @@ import os
 import sqlite3
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Final, Literal
 
@@ -45,13 +46,12 @@ def open_sqlite(
         os.close(os.open(place, os.O_CREAT | os.O_RDWR, 0o600))
     level: Literal["DEFERRED"] | None = None if autocommit else "DEFERRED"
     connection = sqlite3.connect(place, timeout=wait_seconds, isolation_level=level, check_same_thread=not any_thread)
-    try:
+    with ExitStack() as undo:
+        undo.callback(connection.close)
         if check is not None:
             check(connection)
         _patiently(connection, prepare, durable, wait_seconds)
-    except BaseException:
-        connection.close()
-        raise
+        undo.pop_all()
     return connection
 
 
