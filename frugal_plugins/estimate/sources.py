@@ -69,7 +69,7 @@ def look_at(path: Path) -> Source:
     text = head.decode(encoding, "replace").lstrip("\ufeff \r\n\t")
     if not text:
         raise InputError(f"{path} is empty; export it again, or name another file")
-    if "\0" in text[:2000] or text.startswith(("PK\x03", "PAR1")):
+    if ("\0" in text[:2000] and text[0] not in "[{") or text.startswith(("PK\x03", "PAR1")):
         raise InputError(f"{path} is neither text nor a ledger; unpack it, or export it as JSON lines or CSV")
     if text[0] in "[{":
         return Source(path, "lines" if _is_lines(text, whole=len(head) < _PEEK_BYTES) else "document", encoding, packed)
