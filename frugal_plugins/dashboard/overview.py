@@ -55,8 +55,16 @@ def live_part(reader: TableReader, asked: Asked, total: Spend, period: Period) -
     )
     return (
         f'<div id="live">{_alerts(reader)}{nothing}<dl class="figures">{"".join(_figures(reader, asked, total, period))}</dl>'
-        f"{section('now', 'Just decided, and why', pause, listed)}</div>"
+        f"{_proved(reader, asked, period)}{section('now', 'Just decided, and why', pause, listed)}</div>"
     )
+
+
+def _proved(reader: TableReader, asked: Asked, period: Period) -> str:
+    """Where the saving is measured and not only worked out, if it is."""
+    if not any(name == "control" or name.startswith("without ") for name in reader.split("group", period)):
+        return ""
+    href = escape(asked.href("control"))
+    return f'<p class="quiet"><a href="{href}">Measured against untouched traffic, with 95 % ranges</a></p>'
 
 
 def _nothing(reader: TableReader) -> str:
@@ -70,7 +78,7 @@ def _figures(reader: TableReader, asked: Asked, total: Spend, period: Period) ->
     yield figure("paid", money(total.spent_usd), rows)
     yield figure("without the recipe", money(total.baseline_usd), rows)
     saved = [("saved, measured", total.measured_usd), ("saved, estimated", total.estimated_usd)]
-    for name, usd in saved:
+    for name, usd in saved if total.measured_usd else saved[1:]:
         yield figure(name, money(usd), rows, kind="good" if usd > 0 else "cost" if usd < 0 else "")
     yield figure("of the baseline", percent(total.saved_percent), rows)
     yield figure("requests", f"{total.requests:,}", rows)
@@ -133,7 +141,11 @@ def _by_technique(reader: TableReader, asked: Asked, period: Period) -> str:
         for name in dict.fromkeys([*saved, *actions, *would])
     ]
     columns = ("technique", "what it did", "saved, measured", "saved, estimated", "would have (shadow)")
-    return section("technique", "By technique", table("What each technique saved, net of its own cost", columns, rows, words=2))
+    return section(
+        "technique",
+        "By technique",
+        table("What each technique saved, net of its own cost", columns, rows, words=2, unless_nothing=columns[2:]),
+    )
 
 
 def _by_model(reader: TableReader, asked: Asked, period: Period) -> str:
@@ -171,4 +183,4 @@ def _split(reader: TableReader, asked: Asked, period: Period, by: Dimension, tit
     ]
     left = f" The {_MOST_VALUES} largest of {len(found):,}." if len(found) > _MOST_VALUES else ""
     columns = (word, "requests", "without", "paid", "saved, measured", "saved, estimated", "saved")
-    return section(by, title, table(f"Spend by {word}.{left}", columns, rows))
+    return section(by, title, table(f"Spend by {word}.{left}", columns, rows, unless_nothing=columns[4:5]))

@@ -10,6 +10,7 @@ from typing import Final
 
 from frugal_plugins.dashboard.asked import SPANS, Asked
 from frugal_plugins.ledger.reader import Booked, Reason
+from frugal_plugins.report.shell import stacked
 from frugal_plugins.report.words import money, plain_model, utc
 
 _TABS: Final = (("", "Overview"), ("rows", "Requests"), ("review", "Review"), ("control", "Control"))
@@ -64,28 +65,22 @@ def section(anchor: str, title: str, *inside: str) -> str:
     return f'<section aria-labelledby="{anchor}-h"><h2 id="{anchor}-h">{escape(title)}</h2>{"".join(inside)}</section>'
 
 
+_NOTHING: Final = ("$0.00", "0")
 Cell = str | tuple[str, str]
 """Text, or text and the address of the rows behind it."""
 
 
-def table(caption: str, columns: Sequence[str], rows: Iterable[Sequence[Cell]], *, words: int = 1, kind: str = "") -> str:
-    """A table that can be scrolled sideways on a phone; the first `words` columns are words, the others figures."""
-    head = "".join(f'<th scope="col"{_number(at >= words)}>{escape(column)}</th>' for at, column in enumerate(columns))
-    body = "".join(
-        "<tr>" + f'<th scope="row">{_cell(first)}</th>'
-        + "".join(f"<td{_number(at >= words)}>{_cell(cell)}</td>" for at, cell in enumerate(rest, start=1)) + "</tr>"
-        for first, *rest in rows
-    )  # fmt: skip
-    if not body:
+def table(
+    caption: str, columns: Sequence[str], rows: Iterable[Sequence[Cell]], *, words: int = 1, unless_nothing: Sequence[str] = ()
+) -> str:
+    """A table; the first `words` columns are words, the others figures. Columns of `unless_nothing` are left out where all say 0."""
+    cells = [list(row) for row in rows]
+    kept = [at for at, name in enumerate(columns) if name not in unless_nothing or any(row[at] not in _NOTHING for row in cells)]
+    columns, made = [columns[at] for at in kept], [[_cell(row[at]) for at in kept] for row in cells]
+    if not made:
         return f'<p class="quiet">{escape(caption)}: nothing in this time.</p>'
-    return (
-        f'<div class="scroll" tabindex="0" role="region" aria-label="{escape(caption)}"><table class="{kind}">'
-        f"<caption>{escape(caption)}</caption><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>"
-    )
-
-
-def _number(yes: bool) -> str:
-    return ' class="number"' if yes else ""
+    shown = stacked(caption, columns, made, range(words, len(columns)))
+    return f'<div class="scroll" tabindex="0" role="region" aria-label="{escape(caption)}">{shown}</div>'
 
 
 def _cell(cell: Cell) -> str:

@@ -41,6 +41,8 @@ def versus(reader: TableReader, asked: Asked, period: Period) -> str:
         "untouched to measure against.</p>"
     )
     proof = escape(Asked(asked.span).href("control"))
+    if "judge" in reader.split("technique", period):
+        note += '<p class="quiet">What judging a sample cost is in these figures; where the groups are compared it is left out.</p>'
     more = f'<p><a href="{proof}">What that proves: saving and quality, with the range chance leaves</a></p>'
     return section("versus", "Control against treated", note, table("What the groups cost, by request", columns, rows), more)
 
@@ -78,18 +80,20 @@ def _savings(found: Measured, asked: Asked) -> Iterator[str]:
             )
             for name, one in found.added.items()
         ]
-        columns = ("technique", "requests without it", "saved, 95 % range", "of the cost", "answers, beyond chance")
+        columns = ("technique", "requests without it", "saved, 95 % range", "of the cost", "answers with it, beyond chance")
         note = (
             '<p class="quiet">Each beside traffic that went without it alone; what several save together is in each of them only once.</p>'
         )
         yield section("added", "What each technique adds to the others", note, table("Measured one by one", columns, lines))
-    if found.by_technique:
-        rows = ((name, f"{one.requests:,}", _range(one), _percents(one)) for name, one in found.by_technique.items())
+    alone = {name: one for name, one in found.by_technique.items() if name not in found.added}
+    if alone:
+        rows = ((name, f"{one.requests:,}", _range(one), _percents(one)) for name, one in alone.items())
         made = table("Techniques that acted alone on a kind of work", ("technique", "requests", "saved, 95 % range", "of the cost"), rows)
         yield section("alone", "By technique", made)
     if found.together:
         names = escape(", ".join(found.together))
-        yield f'<p class="quiet">{names} never acted alone on a kind of work, so nobody can tell apart here what each saved.</p>'
+        hint = "set <code>control_each_percent</code> in the recipe to measure each"
+        yield f'<p class="quiet">{names} never acted alone on a kind of work, so nobody can tell apart what each saved; {hint}.</p>'
 
 
 def _worse(one: Added) -> str:

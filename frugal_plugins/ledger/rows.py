@@ -105,9 +105,10 @@ def _only_would(settled: Settled) -> list[tuple[str, Decimal]]:
 def _request(entry: Entry, settled: Settled, *, keep_text: bool) -> Row:
     request, ctx, reply, tags = entry.request, entry.ctx, entry.reply, entry.request.tags
     task = ctx.task(request)
-    last = settled.paid[-1] if settled.paid else None
+    travelled = settled.travelled
+    last = travelled[-1] if travelled else None
     rates = next((paid.rates for paid in settled.paid if paid.rates is not None), None)
-    usage = [whole(sum(getattr(paid.usage, name) for paid in settled.paid)) for name in _COUNTS]
+    usage = [whole(sum(getattr(paid.usage, name) for paid in travelled)) for name in _COUNTS]
     answers = sum(paid.attempt.call.purpose == "answer" for paid in settled.paid)
     return (
         plain(ctx.id), entry.at.timestamp(), ctx.recipe, plain(ctx.host), request.endpoint, ctx.group, ctx.mode, plain(task.name),

@@ -75,6 +75,11 @@ class Settled:
     would_usd: Mapping[str, Decimal] = field(default_factory=dict)
 
     @property
+    def travelled(self) -> tuple[Paid, ...]:
+        """The calls without those that judged the answer afterwards, which are no part of the request."""
+        return tuple(paid for paid in self.paid if paid.attempt.call.technique != SAMPLE_JUDGE)
+
+    @property
     def judge_usd(self) -> Decimal:
         """The part of the actual price that went to judging the answer afterwards, on a sample."""
         return _judging(self.paid)

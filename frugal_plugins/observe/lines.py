@@ -32,7 +32,8 @@ class Lines:
 def fields_of(entry: Entry, settled: Settled) -> dict[str, Any]:
     """What every form of monitoring says of a request: numbers and names. Dollars are floats here; the ledger has them exactly."""
     ctx = entry.ctx
-    last = settled.paid[-1].model if settled.paid else (entry.reply.model if entry.reply else "")
+    travelled = settled.travelled
+    last = travelled[-1].model if travelled else (entry.reply.model if entry.reply else "")
     actual, baseline = settled.actual_usd, settled.baseline_usd
     return {
         "id": plain(ctx.id),
@@ -47,8 +48,8 @@ def fields_of(entry: Entry, settled: Settled) -> dict[str, Any]:
         "error": plain(entry.error) if entry.error else None,
         "team": plain(entry.request.tags["team"]) if entry.request.tags.get("team") else None,
         "feature": plain(entry.request.tags["feature"]) if entry.request.tags.get("feature") else None,
-        "input_tokens": sum(paid.usage.input_tokens for paid in settled.paid),
-        "output_tokens": sum(paid.usage.output_tokens for paid in settled.paid),
+        "input_tokens": sum(paid.usage.input_tokens for paid in travelled),
+        "output_tokens": sum(paid.usage.output_tokens for paid in travelled),
         "calls": len(settled.paid),
         "actual_usd": None if actual is None else float(actual),
         "baseline_usd": None if baseline is None else float(baseline),

@@ -94,7 +94,7 @@ def current_span() -> Any:
 
 def _attributes(entry: Entry, settled: Settled, operation: str) -> dict[str, Any]:
     fields = fields_of(entry, settled)
-    provider = provider_name(settled.paid[-1].model if settled.paid else entry.request.model)
+    provider = provider_name(settled.travelled[-1].model if settled.travelled else entry.request.model)
     finish = entry.reply.finish if entry.reply is not None else None
     said = {
         "gen_ai.operation.name": operation,
@@ -105,8 +105,8 @@ def _attributes(entry: Entry, settled: Settled, operation: str) -> dict[str, Any
         "gen_ai.response.finish_reasons": (plain(finish),) if finish else None,
         "gen_ai.usage.input_tokens": fields["input_tokens"],
         "gen_ai.usage.output_tokens": fields["output_tokens"],
-        "gen_ai.usage.cache_read.input_tokens": sum(paid.usage.cache_read_tokens for paid in settled.paid),
-        "gen_ai.usage.cache_creation.input_tokens": sum(paid.usage.cache_write_tokens for paid in settled.paid),
+        "gen_ai.usage.cache_read.input_tokens": sum(paid.usage.cache_read_tokens for paid in settled.travelled),
+        "gen_ai.usage.cache_creation.input_tokens": sum(paid.usage.cache_write_tokens for paid in settled.travelled),
         "error.type": fields["error"],
         **{f"frugal.{name}": fields[name] for name in _OWN},
         **{f"frugal.saved_usd.{technique}": float(usd) for technique, usd in settled.saved_usd.items()},

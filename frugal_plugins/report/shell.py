@@ -87,14 +87,31 @@ def table(
 ) -> str:
     """A table; `figures` says which columns are figures, all but the first where it is not given."""
     right = range(1, len(columns)) if figures is None else figures
-    head = "".join(f'<th scope="col"{number_class(index in right)}>{escape(column)}</th>' for index, column in enumerate(columns))
-    made = "".join(
-        f'<tr><th scope="row">{found(first) if find else escape(first)}</th>'
-        + "".join(f"<td{number_class(index in right)}>{escape(cell)}</td>" for index, cell in enumerate(cells, start=1))
+    made = ((found(first) if find else escape(first), *map(escape, cells)) for first, *cells in rows)
+    return stacked(caption, columns, made, right)
+
+
+def stacked(caption: str, columns: Sequence[str], rows: Iterable[Sequence[str]], figures: Sequence[int]) -> str:
+    """A table whose cells are HTML already; on a phone each row stands by itself, every value under its name.
+
+    The roles are written out because a browser forgets them where a row is no longer laid out as one.
+    """
+    head = "".join(
+        f'<th role="columnheader" scope="col"{number_class(at in figures)}>{escape(column)}</th>' for at, column in enumerate(columns)
+    )
+    body = "".join(
+        f'<tr role="row"><th role="rowheader" scope="row">{first}</th>'
+        + "".join(
+            f'<td role="cell" data-label="{escape(columns[at], quote=True)}"{number_class(at in figures)}>{cell}</td>'
+            for at, cell in enumerate(cells, start=1)
+        )
         + "</tr>"
         for first, *cells in rows
     )
-    return f"<table><caption>{escape(caption)}</caption><thead><tr>{head}</tr></thead><tbody>{made}</tbody></table>"
+    return (
+        f'<table class="stack" role="table"><caption>{escape(caption)}</caption><thead role="rowgroup"><tr role="row">{head}</tr></thead>'
+        f'<tbody role="rowgroup">{body}</tbody></table>'
+    )
 
 
 def found(name: str, words: str | None = None) -> str:

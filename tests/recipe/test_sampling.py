@@ -138,3 +138,10 @@ def test_check_shows_the_price_and_a_judge_needs_one(tmp_path: Path) -> None:
         recipe(tmp_path, judge={"tier": "nobody"})
     with pytest.raises(RecipeError, match="judge: is empty"):
         Recipe.load({"tiers": {"a": {"models": ["openai/gpt-4o"]}}, "judge": None})
+
+
+def test_judging_changes_nothing_of_what_is_booked_of_the_request_itself(tmp_path: Path) -> None:
+    traffic(recipe(tmp_path, judge={"percent": 100}), 1)
+    with open_reader(tmp_path / "l.sqlite") as reader:
+        (row,) = reader.latest(1)
+    assert (row.model, row.input_tokens, row.output_tokens) == ("openai/gpt-4o-mini", 1000, 3)
