@@ -30,8 +30,8 @@ def _rows(found: Measured) -> Iterator[tuple[str, str, str]]:
     if found.saving is not None:
         yield (f"saved on {found.saving.requests:,} treated requests", *_dollars(found.saving))
         if found.judged and found.net_usd is not None:
-            yield "less what judging a sample cost", money(Decimal(str(round(found.net_usd, 12)))), ""
-        for name, saving in found.by_technique.items():
+            yield "the same less what judging a sample cost", money(Decimal(str(round(found.net_usd, 12)))), ""
+        for name, saving in found.by_technique.items() if not found.added else ():
             yield (f"of these by {name} alone, {saving.requests:,} requests", *_dollars(saving))
         yield "control traffic", f"{found.control_requests:,} requests in {found.control_conversations:,} conversations", ""
     for name, added in found.added.items():
@@ -43,7 +43,7 @@ def _rows(found: Measured) -> Iterator[tuple[str, str, str]]:
     if found.judged:
         yield "answers judged on a sample", f"{found.judged:,}, for {money(Decimal(str(round(found.judging_usd, 12))))}", ""
     if found.saving is not None and found.together:
-        yield "acting together, not told apart", ", ".join(found.together), ""
+        yield "acting together, not told apart", f"{', '.join(found.together)}; control_each_percent measures each", ""
     for name, difference in found.quality.items():
         yield _NAMES.get(name, name), _both(difference), _span(difference)
     for words in found.words:
