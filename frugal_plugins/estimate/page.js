@@ -40,7 +40,9 @@
     const waits = pile.can_wait ? s.batch[2 - pile.can_wait] : 0;
     const said = Math.max(0, out - pile.unthinking * pile.reasoning) * s.route[3];
     const stays = bill([...tokens, out + againOut], pile.here, pile.here_batch, waits);
-    const goes = moved ? bill([...tokens, said + againOut], pile.there, pile.there_batch, waits) : 0;
+    const anew = s.route[4] * tokens[1];
+    const there = [tokens[0] + anew, tokens[1] - anew, tokens[2], tokens[3], said + againOut];
+    const goes = moved ? Math.min(stays, bill(there, pile.there, pile.there_batch, waits)) : 0;
     const kept = 1 - (pile.repeat ? s.cache[pile.repeat - 1] : 0);
     return kept * ((1 - moved) * stays + moved * goes + summaries);
   };

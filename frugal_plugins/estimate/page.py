@@ -215,7 +215,7 @@ def _strength(strength: Strength) -> dict[str, list[float]]:
     for name in FLOW:
         value = getattr(strength, name)
         made[name] = list(value) if isinstance(value, tuple) else [value]
-    made["route"].append(strength.longer)
+    made["route"] += [strength.longer, strength.reread]
     return made
 
 

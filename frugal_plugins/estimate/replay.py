@@ -31,6 +31,7 @@ class Strength:
         shorten: of plain prompt text.
         route: of the work whose kind is declared, found by rules, or guessed from its shape.
         longer: how long the cheaper model's answers are beside today's.
+        reread: of what is read from the cache today, how much the cheaper model has to read anew. A request only moves where it pays.
         cap: of the words after a verdict; of runaway output; of the answers the larger budget cuts and that are asked again; how often the
             first tight answer of each kind is asked again (each process learns anew).
         prompt_cache: of the cold prefixes, where the provider caches by itself and where the caller must mark them.
@@ -42,6 +43,7 @@ class Strength:
     shorten: float = 0.0
     route: tuple[float, float, float] = (0.0, 0.0, 0.0)
     longer: float = 1.0
+    reread: float = 0.0
     cap: tuple[float, float, float, float] = (0.0, 0.0, 0.0, 0.0)
     prompt_cache: tuple[float, float] = (0.0, 0.0)
     batch: tuple[float, float] = (0.0, 0.0)
@@ -50,12 +52,13 @@ class Strength:
         """The same with every other technique off."""
         off = Strength()
         kept = {name: getattr(self if name in names else off, name) for name in FLOW}
-        return Strength(**kept, longer=self.longer if "route" in names else 1.0)
+        routed = "route" in names
+        return Strength(**kept, longer=self.longer if routed else 1.0, reread=self.reread if routed else 0.0)
 
 
-LOW: Final = Strength((0.9, 0.5, 0.0), 0.3, 0.0, (0.9, 0.7, 0.0), 1.15, (0.5, 0.5, 1.0, 2.0), (0.0, 0.6), (0.8, 0.0))
-LIKELY: Final = Strength((1.0, 0.95, 0.0), 0.6, 0.03, (1.0, 0.95, 0.3), 1.0, (0.9, 0.9, 1.0, 0.5), (0.1, 0.85), (1.0, 0.5))
-HIGH: Final = Strength((1.0, 1.0, 0.8), 0.9, 0.10, (1.0, 1.0, 0.7), 0.9, (1.0, 1.0, 0.0, 0.0), (0.5, 1.0), (1.0, 1.0))
+LOW: Final = Strength((0.9, 0.5, 0.0), 0.3, 0.0, (0.9, 0.7, 0.0), 1.15, 1.0, (0.5, 0.5, 1.0, 2.0), (0.0, 0.6), (0.8, 0.0))
+LIKELY: Final = Strength((1.0, 0.95, 0.0), 0.6, 0.03, (1.0, 0.95, 0.3), 1.0, 0.25, (0.9, 0.9, 1.0, 0.5), (0.1, 0.85), (1.0, 0.5))
+HIGH: Final = Strength((1.0, 1.0, 0.8), 0.9, 0.10, (1.0, 1.0, 0.7), 0.9, 0.0, (1.0, 1.0, 0.0, 0.0), (0.5, 1.0), (1.0, 1.0))
 OFF: Final = Strength()
 
 _SOURCES: Final = {"declared": 0, "rules": 1, "shape": 2}
@@ -116,7 +119,9 @@ class Pile:
         waits = s.batch[2 - self.can_wait] if self.can_wait else 0.0
         said = max(0.0, out - self.unthinking * self.reasoning) * s.longer
         stays = _bill((*tokens, out + again_out), self.here, self.here_batch, waits)
-        goes = _bill((*tokens, said + again_out), self.there, self.there_batch, waits) if moved else 0.0
+        anew = s.reread * tokens[1]
+        there = (tokens[0] + anew, tokens[1] - anew, *tokens[2:], said + again_out)
+        goes = min(stays, _bill(there, self.there, self.there_batch, waits)) if moved else 0.0
         kept = 1.0 - (s.cache[self.repeat - 1] if self.repeat else 0.0)
         return kept * ((1.0 - moved) * stays + moved * goes + summaries)
 

@@ -32,7 +32,8 @@ _DRIVERS: Final = {
     "cache": "how many of the repeats may share an answer: the very same (low), also politer ones (likely), the same words (high)",
     "history": "how much of the earlier turns a summary replaces, 30 to 90 %; what the provider had cached of them is worth little",
     "shorten": "how wordy the prompts are: 0 to 10 % of what is not cached",
-    "route": "how much of the work is recognised, and how long the cheaper model's answers are (90 to 115 % of today's)",
+    "route": "how much of the work is recognised, how long the cheaper model's answers are (90 to 115 % of today's), and how much "
+    "of today's cached input it has to read anew",
     "cap": "whether cut answers are complete (a verdict) or must be asked again",
     "prompt_cache": "how often the provider's cache still holds a prefix five minutes later",
     "batch": "whether the work that looks as if it could wait really can; only what is marked counts as low",

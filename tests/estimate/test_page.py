@@ -83,7 +83,7 @@ def test_the_script_is_given_what_it_computes_with(page: str, found: Estimate) -
     assert total(rebuilt, OFF) == pytest.approx(found.savings.before)
     assert total(rebuilt, LIKELY) == pytest.approx(found.savings.after.likely)
     assert len(data["strengths"]) == 4
-    assert data["strengths"][2]["route"] == [*LIKELY.route, LIKELY.longer]
+    assert data["strengths"][2]["route"] == [*LIKELY.route, LIKELY.longer, LIKELY.reread]
 
 
 def test_plots_have_the_same_as_a_table(page: str) -> None:
