@@ -22,6 +22,8 @@ PREFIX_TOKENS: Final = 1_024
 KEPT_TURNS: Final = 2
 EVERY_TURNS: Final = 5
 SUMMARY_TOKENS: Final = 150
+SUMMARY_SHARE: Final = 0.3
+"""Of what it stands for: the length of a short conversation's summary, which costs nothing to renew while nothing is cached."""
 SHORT_ANSWER_TOKENS: Final = 60
 SMALLEST_LARGER_TOKENS: Final = 256
 ROOM: Final = 1.25
@@ -259,8 +261,9 @@ def _potentials(plan: Plan, seen: Visible) -> str:
     expected = f"{said} * CASE WHEN target <> '' THEN {ROOM} ELSE 1 END"
     tight = f"{free.format('budget')} AND task <> 'yes_no' AND {factor} > 1 AND {short} AND {expected} > budget + thinking"
     first = f"({tight}) AND row_number() OVER (PARTITION BY task, {tight} ORDER BY at_seconds) = 1" if seen.tasks else "false"
-    cut = f"greatest(0, earlier_tokens * (1 - {KEPT_TURNS}.0 / (turn - 1)) - {SUMMARY_TOKENS})"
-    cut = f"CASE WHEN turn > {EVERY_TURNS} THEN least({cut}, fresh_tokens + cache_read_tokens) ELSE 0 END"
+    replaced = f"earlier_tokens * (1 - {KEPT_TURNS}.0 / (turn - 1))"
+    cut = f"""CASE WHEN cache_read_tokens = 0 AND turn > {KEPT_TURNS + 1} THEN least({replaced} * {1 - SUMMARY_SHARE}, fresh_tokens)
+      WHEN turn > {EVERY_TURNS} THEN least(greatest(0, {replaced} - {SUMMARY_TOKENS}), fresh_tokens + cache_read_tokens) ELSE 0 END"""
     missing = "least(fresh_tokens, greatest(0, held_tokens - cache_read_tokens))"
     written = "cache_write_5m_tokens - cache_write_1h_tokens"
     opened = f"least(fresh_tokens, greatest(0, opened_tokens - {written}))"
