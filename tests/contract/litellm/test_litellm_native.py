@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import re
 from collections.abc import Iterator
@@ -138,7 +139,7 @@ async def test_router_responses_retries_are_one_row(
 
 @pytest.fixture
 def _no_worker_left() -> Iterator[None]:
-    """LiteLLM's log writer ran on a loop of the call's own, which is shut; it must not be found by a later test's garbage collection."""
+    """LiteLLM's log writers ran on loops of the calls' own, which are shut; a later test's garbage collection must not find them."""
     from litellm.litellm_core_utils.logging_worker import GLOBAL_LOGGING_WORKER
 
     yield
@@ -146,8 +147,11 @@ def _no_worker_left() -> Iterator[None]:
     if task is not None:
         with suppress(RuntimeError):
             task.get_coro().close()
+    del task
+    gc.collect()
 
 
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 @pytest.mark.usefixtures("_no_worker_left")
 def test_router_responses_blocking(sandbox: Sandbox, openai: dict[str, Any], anthropic: dict[str, Any], make_recipe: MakeRecipe) -> None:
     recipe = install(make_recipe())
