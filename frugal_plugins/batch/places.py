@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Final
+from collections.abc import Mapping
+from typing import Any, Final
 
 from frugal_plugins.prices import provider_of
 from frugal_plugins.request import Endpoint, Request
@@ -58,3 +59,17 @@ def size_problem(size: int, most_bytes: int) -> str | None:
     if size <= most_bytes - 1000:
         return None
     return f"the request is {size:,} bytes, more than a batch may have ({most_bytes:,}); shorten it"
+
+
+def length_problem(request: Request, most_bytes: int) -> str | None:
+    """The same, told from the length of its texts alone: a request of 200 MB is refused before its tokens are counted."""
+    texts = _text_chars((request.messages, request.params.get("input")))
+    return size_problem(texts, most_bytes)
+
+
+def _text_chars(value: Any) -> int:
+    if isinstance(value, str):
+        return len(value)
+    if isinstance(value, Mapping):
+        return sum(map(_text_chars, value.values()))
+    return sum(map(_text_chars, value)) if isinstance(value, (list, tuple)) else 0

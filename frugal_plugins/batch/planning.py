@@ -9,7 +9,7 @@ from typing import Any
 
 from frugal_plugins.batch.bodies import Wording
 from frugal_plugins.batch.desk import Desk
-from frugal_plugins.batch.places import MOST_INPUTS, lane_problem, size_problem
+from frugal_plugins.batch.places import MOST_INPUTS, lane_problem, length_problem, size_problem
 from frugal_plugins.batch.replay import Unbooked
 from frugal_plugins.batch.rows import NewRow, byte_size, to_json
 from frugal_plugins.batch.settings import BatchSettings
@@ -90,6 +90,9 @@ def plan_rows(recipe: Recipe, rows: Iterable[NewRow], settings: BatchSettings, w
 
 
 def _plan_row(plan: Plan, desk: Desk, recipe: Unbooked, row: NewRow, number: int, seen: set[str]) -> None:
+    too_long = length_problem(row.request, desk.settings.most_bytes)
+    if too_long is not None:
+        raise InputError(too_long)
     explained = recipe.explain(row.request, told=row.told, reachable=desk.reachable_for(row.request.endpoint))
     request = explained.sent
     if request is None:

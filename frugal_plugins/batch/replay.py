@@ -48,9 +48,9 @@ class Replayed:
 
 
 def replay(
-    recipe: Unbooked, row: StoredRow, journal: Sequence[Journaled], reachable: Callable[[str], bool] | None, purpose: str = "batch"
+    recipe: Unbooked, row: StoredRow, journal: Sequence[Journaled], reachable: Callable[[str], bool] | None, refused: str | None = None
 ) -> Replayed:
-    """Run a row's flow as far as the journal goes.
+    """Run a row's flow as far as the journal goes; not at all where it is `refused` from the beginning.
 
     A row that already has a journal has passed the cache without a hit; it is not looked up again, or the answer another row
     has stored since would send the replay another way than the one that was paid for.
@@ -58,8 +58,11 @@ def replay(
     told = row.told
     if journal:
         told = Told(told.off, told.task, told.session, {**told.tags, "no_cache": "yes"})
-    flow, ctx = recipe.flow(row.request, told=told, host=purpose, reachable=reachable, id=f"{row.job}-{row.n}")
+    flow, ctx = recipe.flow(row.request, told=told, host="batch", reachable=reachable, id=f"{row.job}-{row.n}")
     asked = row.request.with_(tags={**row.request.tags, **row.told.tags}, session=row.told.session or row.request.session)
+    if refused is not None:
+        flow.close()
+        return Replayed(ctx, asked, error=refused)
     try:
         run = Run(flow, ctx)
         for entry in journal:

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from frugal_plugins.batch.desk import Desk
 from frugal_plugins.batch.fronts import Front, front_of
-from frugal_plugins.batch.places import BATCHED, lane_problem, size_problem
+from frugal_plugins.batch.places import BATCHED, lane_problem, length_problem, size_problem
 from frugal_plugins.batch.replay import Replayed, entry_of, replay
 from frugal_plugins.batch.rows import Journaled, StoredRow, byte_size, reply_text, to_json
 from frugal_plugins.errors import InputError
@@ -49,7 +49,8 @@ def _advance(desk: Desk, rows: list[StoredRow], *, new: bool) -> None:
     asking: list[tuple[StoredRow, int, Replayed]] = []
     for row in rows:
         journal = journals.get(row.n, [])
-        got = replay(desk.unbooked, row, journal, desk.reachable_for(row.request.endpoint))
+        refused = length_problem(row.request, desk.settings.most_bytes) if new else None
+        got = replay(desk.unbooked, row, journal, desk.reachable_for(row.request.endpoint), refused)
         if got.call is not None:
             asking.append((row, len(journal), got))
         else:

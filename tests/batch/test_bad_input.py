@@ -13,6 +13,7 @@ from frugal_plugins import Request
 from frugal_plugins.batch import BatchJobs, BatchSettings, NewRow, desk
 from frugal_plugins.batch.http import Line
 from frugal_plugins.batch.lanes_openai import OpenAILane
+from frugal_plugins.batch.places import length_problem
 from frugal_plugins.batch.store import JobStore
 from frugal_plugins.batch.tables import FROM_1_TO_2, SQLITE
 from frugal_plugins.errors import FrugalError, InputError
@@ -43,6 +44,19 @@ def test_a_row_larger_than_a_batch_may_be_is_named_and_the_others_go(scene: Make
     assert (status.done, status.failed) == (2, 1)
     assert "more than a batch may have (20,000)" in (found[2].error or "")
     assert len(one.sandbox.invoice().lines) == 2
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [
+        Request("m", ({"role": "user", "content": "x" * 30_000},)),
+        Request("m", ({"role": "user", "content": [{"type": "image_url", "image_url": {"url": "data:" + "x" * 30_000}}]},)),
+        Request("m", (), {"input": ["x" * 15_000, "y" * 15_000]}, endpoint="embeddings"),
+    ],
+)
+def test_texts_images_and_documents_count_towards_the_limit_before_anything_else_is_done_with_them(request_: Request) -> None:
+    assert "the request is 30,0" in (length_problem(request_, 20_000) or "")
+    assert length_problem(request_, 40_000) is None
 
 
 def test_a_model_without_a_batch_lane_among_others_is_named_and_costs_nothing(scene: MakeScene) -> None:
