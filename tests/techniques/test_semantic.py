@@ -96,6 +96,22 @@ def test_nothing_around_the_question_may_differ(what: str, number: int, first: s
     assert ask_both(ask_for(first), CHANGES[what](ask_for(second), number)) == 2
 
 
+WHO = st.fixed_dictionaries({name: st.sampled_from(["", "a", "b"]) for name in ("tenant", "team", "user", "session")})
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.sets(st.sampled_from(["tenant", "team", "user", "session"])), WHO, WHO, st.sampled_from(WORDS))
+def test_an_answer_is_shared_exactly_by_those_whom_the_recipe_lets_share(
+    scope: set[str], one: dict[str, str], other: dict[str, str], second: str
+) -> None:
+    def asks(who: dict[str, str], text: str) -> Request:
+        tags = {name: value for name, value in who.items() if name != "session" and value}
+        return ask_for(text).with_(tags=tags, session=who["session"] or None)
+
+    shared = all(one[name] == other[name] for name in scope)
+    assert ask_both(asks(one, WORDS[0]), asks(other, second), a_cache(scope=tuple(sorted(scope)))) == (1 if shared else 2)
+
+
 @pytest.mark.parametrize(
     "last",
     [
