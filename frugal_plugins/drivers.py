@@ -163,7 +163,7 @@ async def prepared(ctx: Context) -> None:
     """What an async host awaits before it makes a `Run`: a question's vector, the same request that is under way."""
     if ctx.ahead is not None:
         with _Spared():
-            await ctx.ahead()
+            await ctx.ahead(ctx)
 
 
 class _Spared:

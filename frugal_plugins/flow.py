@@ -89,6 +89,7 @@ class Context:
         would_read_tokens: how much of the prompt the model that would have been asked had in its cache, where another was asked.
         reachable: which models this caller may be sent to, where the host restricts them.
         ahead: what an async host awaits before it starts the flow, so that nothing in it blocks the event loop.
+        at_hand: what `ahead` found, for the technique that looked; the flow then asks nobody for it again.
         own_limit: the output limit a model was configured with by its owner, where the host knows one; it counts as the caller's own.
         began_ns, ended_ns, span_parent: when it began and ended and in which OpenTelemetry context, where somebody watches.
         answer_key: by which name the answer store knows the stored answer that was served, so that it can be rejected later.
@@ -107,7 +108,8 @@ class Context:
     mode: Mode = "on"
     reachable: Callable[[str], bool] | None = None
     own_limit: Callable[[str], int | None] | None = None
-    ahead: Callable[[], Awaitable[None]] | None = None
+    ahead: Callable[[Context], Awaitable[None]] | None = None
+    at_hand: Any = None
     decisions: list[Decision] = field(default_factory=list)
     attempts: list[Attempt] = field(default_factory=list)
     baseline_usage: Usage | None = None

@@ -31,13 +31,15 @@ class Flights:
         if found is not None:
             found[0].set_result(None)
 
-    async def landed(self, key: str, limit_seconds: float) -> None:
-        """Await the same request of another task, if there is one, for this long at most."""
+    async def landed(self, key: str, limit_seconds: float) -> bool:
+        """Await the same request of another task, if there is one, for this long at most; says whether there was one and it is over."""
         import asyncio
 
         found = self._under_way.get(key)
-        if found is not None:
-            await asyncio.wait({asyncio.wrap_future(found[0])}, timeout=limit_seconds)
+        if found is None:
+            return False
+        done, _ = await asyncio.wait({asyncio.wrap_future(found[0])}, timeout=limit_seconds)
+        return bool(done)
 
     def wait(self, key: str, limit_seconds: float) -> bool:
         """Wait for the same request of another thread; says whether there was one and it is over.

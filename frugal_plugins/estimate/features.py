@@ -10,11 +10,11 @@ from dataclasses import dataclass, field
 from hashlib import blake2b
 from typing import IO, Any, Final
 
+from frugal_plugins.answers.place import NOT_IN_THE_ANSWER
 from frugal_plugins.estimate.row import Row
 from frugal_plugins.meaning.canonical import canonical_question
 from frugal_plugins.request import Message, Request, canonical, text_of
 from frugal_plugins.tasks import UNKNOWN, Task, find_task
-from frugal_plugins.techniques.cache import NOT_IN_THE_ANSWER
 from frugal_plugins.told import Told
 
 _READ_BY_RULES: Final = 20_000

@@ -143,7 +143,7 @@ class Recipe:
             steps = left_out(ctx.held_out, steps, ctx)
         cache = next((step for step, _ in steps if isinstance(step, Cache)), None)
         if cache is not None:
-            ctx.ahead = partial(cache.ahead, request, self.clock)
+            ctx.ahead = partial(cache.ahead, request)
         rest = compose(steps, ctx, innermost=self._ask)
         if self._judge is not None and ctx.group != "bypassed" and self._ledger is not None:
             rest = self._judge.looks_at(rest, ctx, self._ledger)

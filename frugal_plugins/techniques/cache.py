@@ -5,40 +5,31 @@ from __future__ import annotations
 import hashlib
 import logging
 import sqlite3
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from typing import Any, Final, Literal, TypeVar, cast
+from typing import Literal, TypeVar, cast
 
-from frugal_plugins.answers import AnswerStore, NearAnswers, Served, StoredAnswer
+from frugal_plugins.answers import AnswerStore, MemoryAnswers, NearAnswers, Served, StoredAnswer
 from frugal_plugins.answers.flights import Flights
+from frugal_plugins.answers.place import Place, place_of
 from frugal_plugins.errors import FrugalError
 from frugal_plugins.flow import Context, Flow, Next
-from frugal_plugins.meaning.canonical import canonical_question
 from frugal_plugins.meaning.search import Look, Meaning
 from frugal_plugins.meaning.sureness import degree
-from frugal_plugins.request import Message, Reply, Request, fingerprint, text_of
+from frugal_plugins.request import Reply, Request
 
 _log = logging.getLogger("frugal_plugins")
 _Result = TypeVar("_Result")
 
-NOT_IN_THE_ANSWER: Final = frozenset(
-    {"metadata", "stream_options", "user", "safety_identifier", "prompt_cache_key", "prompt_cache_retention", "service_tier", "store"}
-)
-"""Body fields that say who asks or how it is billed, not what is asked."""
-
-_LABELS: Final = ("tenant", "team", "user", "namespace")
-_TEXT_PARTS: Final = frozenset({"text", "input_text"})
-
 
 @dataclass(frozen=True, slots=True)
-class Place:
-    """Where a request's answer is looked for: its key, everything but the last user text (`partition`), and that text."""
+class AtHand:
+    """What an async host fetched off the event loop before the flow began: by key, by meaning, and the similar question's answer."""
 
-    key: str
-    partition: str
-    owner: str
-    question: str | None
-    labels: Mapping[str, str] = field(default_factory=dict)
+    place: Place
+    exact: StoredAnswer | None = None
+    look: Look | None = None
+    similar: StoredAnswer | None = None
 
 
 @dataclass(slots=True)
@@ -76,12 +67,13 @@ class Cache:
         if problem is not None:
             ctx.note(self.name, "bypassed", problem)
             return (yield from rest(request))
-        place, look = self.place(request), None
+        known: AtHand | None = ctx.at_hand
+        place, look = known.place if known is not None else self.place(request), None
         if "no_cache" not in request.tags:
-            found = self._exact(place, ctx) or (self._waited(place, ctx) if ctx.mode == "on" else None)
+            found = self._exact(place, ctx, known) or (self._waited(place, ctx) if ctx.mode == "on" else None)
             if found is not None:
                 return found
-            look = self.look(place, ctx.clock())
+            look = self.look(place, ctx.clock()) if known is None else known.look
             if look is not None and look.verdict.near is not None:
                 return (yield from self._near_hit(request, rest, ctx, look))
         leads = ctx.mode == "on" and self.flights.lead(place.key)
@@ -99,32 +91,41 @@ class Cache:
 
     def place(self, request: Request) -> Place:
         """Key and partition of a request."""
-        *before, last = request.messages or ({},)
-        params = {name: value for name, value in request.params.items() if name not in NOT_IN_THE_ANSWER and value is not None}
-        owner = self._owner(request)
-        around = [self.recipe, owner, request.endpoint, request.model, before, params]
-        question = self._question(last)
-        return Place(
-            fingerprint([*around[:5], self._last(last), params]),
-            "" if question is None else fingerprint([*around, _without_text(last)]),
-            owner,
-            question,
-            _labels(request),
+        return place_of(
+            request, recipe=self.recipe, scope=self.scope, canonical=self.match == "canonical", by_meaning=self.meaning is not None
         )
 
-    async def ahead(self, request: Request, clock: Callable[[], float]) -> None:
+    async def ahead(self, request: Request, ctx: Context) -> None:
         """What an async host awaits before it starts the flow, so that nothing in it blocks the event loop.
 
-        First this question's vector (at most the embedding's time limit), then the same request under way, if any.
+        First the store is asked by key, on a thread; then the question's vector is made (at most the embedding's time limit) and
+        the store searched with it, on a thread; last the same request under way is awaited, if there is one.
         """
         if self.problem(request) is not None or "no_cache" in request.tags:
             return
         place = self.place(request)
-        if self.meaning is not None and place.question is not None and self.meaning.readable(place.question):
-            if self.store.get(place.key, clock()) is not None:
-                return
-            await self.meaning.embeddings.ahead(place.question)
-        await self.flights.landed(place.key, self.wait_seconds)
+        found = AtHand(place, await self._aside(lambda: self.store.get(place.key, ctx.clock())))
+        if found.exact is None:
+            if self.meaning is not None and place.question is not None and self.meaning.readable(place.question):
+                await self.meaning.embeddings.ahead(place.question)
+                found = await self._aside(lambda: self._fetched(place, ctx.clock()))
+            while found.exact is None and await self.flights.landed(place.key, self.wait_seconds):
+                found = replace(found, exact=await self._aside(lambda: self.store.get(place.key, ctx.clock())))
+        ctx.at_hand = found
+
+    async def _aside(self, ask: Callable[[], _Result]) -> _Result:
+        """Ask the store on a thread, unless it is in memory and cannot block."""
+        if isinstance(self.store, MemoryAnswers):
+            return ask()
+        import asyncio
+
+        return await asyncio.to_thread(ask)
+
+    def _fetched(self, place: Place, now_seconds: float) -> AtHand:
+        look = self.look(place, now_seconds)
+        near = None if look is None else look.verdict.near
+        similar = None if near is None else self._use(lambda: cast("NearAnswers", self.store).at_row(near.row, now_seconds))
+        return AtHand(place, None, look, similar)
 
     def reject(self, id: str) -> bool:  # noqa: A002 - the ledger's word
         """A person says that the answer served to a request (its id in the ledger, `x-frugal-id`) was wrong.
@@ -185,8 +186,8 @@ class Cache:
             return f"temperature {heat} is above the recipe's bound of {self.max_temperature}"
         return None
 
-    def _exact(self, place: Place, ctx: Context) -> Reply | None:
-        found = self._use(lambda: self.store.get(place.key, ctx.clock()))
+    def _exact(self, place: Place, ctx: Context, known: AtHand | None = None) -> Reply | None:
+        found = known.exact if known is not None else self._use(lambda: self.store.get(place.key, ctx.clock()))
         if found is None:
             return None
         return self._serve(found, ctx, f"the same request was answered {_ago(ctx.clock() - found.at_seconds)} ago")
@@ -197,8 +198,11 @@ class Cache:
 
     def _near_hit(self, request: Request, rest: Next, ctx: Context, look: Look) -> Flow:
         """Serve a similar question's answer; in shadow, and for the audited share, ask all the same and compare."""
-        near = look.verdict.near
-        found = self._use(lambda: cast("NearAnswers", self.store).at_row(near.row, ctx.clock())) if near else None
+        near, known = look.verdict.near, ctx.at_hand
+        if known is not None:
+            found = known.similar
+        else:
+            found = self._use(lambda: cast("NearAnswers", self.store).at_row(near.row, ctx.clock())) if near else None
         if found is None or self.meaning is None:
             ctx.note(self.name, "miss", "the similar question's answer has just gone")
             return (yield from rest(request))
@@ -273,28 +277,6 @@ class Cache:
         except (sqlite3.Error, OSError) as error:
             raise FrugalError(f"the answer store cannot be used: {error}. The request goes on without it.") from error
 
-    def _owner(self, request: Request) -> str:
-        tags = {name: request.tags.get(name, "") for name in self.scope if name != "session"}
-        session = request.session or "" if "session" in self.scope else ""
-        return fingerprint([request.scope, tags, session, request.tags.get("namespace", "")])
-
-    def _last(self, message: Message) -> Mapping[str, Any]:
-        content = message.get("content")
-        if self.match == "canonical" and message.get("role") == "user" and isinstance(content, str):
-            return {**message, "content": canonical_question(content)}
-        return message
-
-    def _question(self, last: Message) -> str | None:
-        """The text that may be compared by meaning: only a user's own words at the very end."""
-        if self.meaning is None or last.get("role") != "user":
-            return None
-        content = last.get("content")
-        if isinstance(content, (list, tuple)) and not all(
-            isinstance(part, Mapping) and part.get("type") in _TEXT_PARTS for part in content
-        ):
-            return None
-        return text_of(last) or None
-
 
 def not_worth_keeping(reply: Reply) -> str | None:
     """Why an answer must not be served to the next caller, or None."""
@@ -313,15 +295,6 @@ def _served(name: str, found: StoredAnswer, now_seconds: float, look: Look | Non
     sure = look.verdict.probability
     cosine = round(look.verdict.near.cosine, 4)
     return Served(name, found.key, now_seconds, found.owner, look.question, cosine, None if sure is None else degree(sure))
-
-
-def _labels(request: Request) -> Mapping[str, str]:
-    named = {name: request.tags[name] for name in _LABELS if request.tags.get(name)}
-    return {**named, "session": request.session} if request.session else named
-
-
-def _without_text(message: Message) -> Mapping[str, Any]:
-    return {name: value for name, value in message.items() if name != "content"}
 
 
 def _drawn(name: str) -> float:

@@ -179,7 +179,7 @@ def test_all_answers_of_a_tenant_can_be_forgotten(store: AnswerStore) -> None:
     cache, model = Cache(store), FakeModel()
     for tenant in ("a", "b"):
         send(ask_for().with_(tags={"tenant": tenant}), model, cache)
-    assert store.forget(cache._owner(ask_for().with_(tags={"tenant": "a"}))) == 1
+    assert store.forget(cache.place(ask_for().with_(tags={"tenant": "a"})).owner) == 1
     for tenant in ("a", "b"):
         send(ask_for().with_(tags={"tenant": tenant}), model, cache)
     assert len(model.calls) == 3

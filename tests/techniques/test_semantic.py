@@ -303,7 +303,7 @@ async def asend(request: Request, calls: list[Call], cache: Cache, answer: str =
         return reply_with(answer)
 
     ctx = Context()
-    ctx.ahead = partial(cache.ahead, request, time.time)
+    ctx.ahead = partial(cache.ahead, request)
     return (await adrive(compose([(cache, "on")], ctx)(request), ctx, model)).text
 
 
@@ -311,6 +311,45 @@ async def test_identical_cold_requests_of_many_tasks_make_one_call() -> None:
     cache, calls = a_cache(), []
     answers = await asyncio.gather(*(asend(ask_for("a question nobody asked before"), calls, cache) for _ in range(6)))
     assert (len(calls), set(answers)) == (1, {"At nine."})
+
+
+async def test_a_slow_store_is_read_off_the_event_loop_and_each_thing_once(tmp_path: Path) -> None:
+    reads: list[str] = []
+
+    class Slow(AnswerFile):
+        """Answers no read before the event loop has moved on."""
+
+        def waits(self, name: str) -> None:
+            reads.append(name)
+            if gate is not None:
+                assert gate.wait(60), "the event loop stood still"
+
+        def get(self, key: str, now_seconds: float) -> Any:
+            self.waits("get")
+            return super().get(key, now_seconds)
+
+        def near(self, *args: Any) -> Any:
+            self.waits("near")
+            return super().near(*args)
+
+        def at_row(self, row: int, now_seconds: float) -> Any:
+            self.waits("at_row")
+            return super().at_row(row, now_seconds)
+
+    gate: threading.Event | None = None
+    cache, calls = a_cache(Slow(tmp_path / "a.sqlite")), list[Call]()
+    await asend(ask_for(WORDS[0]), calls, cache)
+    reads.clear()
+    gate = threading.Event()
+
+    async def the_loop_goes_on() -> None:
+        await asyncio.sleep(0.01)
+        gate.set()
+
+    answers = await asyncio.gather(asend(ask_for(WORDS[0]), calls, cache), asend(ask_for(WORDS[1]), calls, cache), the_loop_goes_on())
+    assert answers[:2] == ["At nine.", "At nine."]
+    assert len(calls) == 1
+    assert sorted(reads) == ["at_row", "get", "get", "near"]
 
 
 async def test_the_embedding_never_blocks_the_event_loop_and_is_batched() -> None:
