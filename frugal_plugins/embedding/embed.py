@@ -64,16 +64,41 @@ class SentenceEmbedder:
 
 
 @dataclass(slots=True)
+class Meter:
+    """Tokens a provider's embedding has read and nobody has booked yet.
+
+    Attributes:
+        model: whose price they have.
+    """
+
+    model: str
+    _tokens: int = 0
+    _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
+
+    def read(self, tokens: int) -> None:
+        """Tokens were read."""
+        with self._lock:
+            self._tokens += tokens
+
+    def taken(self) -> int:
+        """What is to be booked; the one who asks books it."""
+        with self._lock:
+            tokens, self._tokens = self._tokens, 0
+        return tokens
+
+
+@dataclass(slots=True)
 class FunctionEmbedder:
     """Any function from texts to vectors: LiteLLM's `embedding`, a LangChain `Embeddings.embed_documents`, your own.
 
-    `name` must change when the model behind it changes.
+    `name` must change when the model behind it changes. With a `meter` the function says there what its provider has read.
     """
 
     name: str
     function: Callable[[Sequence[str]], Sequence[Sequence[float]]]
     dimensions: int
     longest_chars: int = 2_000
+    meter: Meter | None = None
     fingerprint: str = field(init=False)
 
     def __post_init__(self) -> None:
@@ -155,6 +180,11 @@ class Embeddings:
     def refused(self) -> str | None:
         """Why the model could not be opened; lookups by meaning are then misses."""
         return self._refused
+
+    @property
+    def meter(self) -> Meter | None:
+        """What a provider's embedding has read, where it is paid for."""
+        return getattr(self._embedder, "meter", None)
 
     def ready(self, wait_seconds: float = 60.0) -> bool:
         """Open the model now rather than with the first question; says whether it is there."""

@@ -34,7 +34,7 @@ def build_store(settings: CacheSettings | None) -> AnswerStore:
     return AnswerFile(path, max_entries=settings.max_entries) if path else MemoryAnswers(settings.max_entries)
 
 
-def build_cache(settings: CacheSettings, store: AnswerStore, name: str) -> Cache:
+def build_cache(settings: CacheSettings, store: AnswerStore, name: str, prices: PriceBook) -> Cache:
     """The cache, with the search by meaning when a similarity is named."""
     cache = Cache(store, name, tuple(settings.scope), settings.ttl_seconds, settings.match, settings.max_temperature)
     if settings.similarity is None:
@@ -45,7 +45,10 @@ def build_cache(settings: CacheSettings, store: AnswerStore, name: str) -> Cache
     from frugal_plugins.meaning.search import Meaning
 
     cache.meaning = Meaning(
-        Embeddings(lambda: open_named(settings.embedding), limit_seconds=float(settings.embedding_seconds)),
+        Embeddings(
+            lambda: open_named(settings.embedding, lambda model: prices.rates(model) is not None),
+            limit_seconds=float(settings.embedding_seconds),
+        ),
         settings.similarity,
         float(settings.max_wrong_percent),
         float(settings.audit_percent),

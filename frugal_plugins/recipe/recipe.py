@@ -232,7 +232,7 @@ class Recipe:
         said, prices = self.settings, self.prices
         steps: list[tuple[Technique, Mode]] = []
         if said.cache is not None:
-            steps.append((build_cache(said.cache, self.answers, self.name), self._mode(said.cache.mode)))
+            steps.append((build_cache(said.cache, self.answers, self.name, prices), self._mode(said.cache.mode)))
         if said.history is not None:
             marks = said.prompt_cache is not None and self._mode(said.prompt_cache.mode) == "on"
             history = build_history(said.history, self.tiers, prices, marks_come=marks)

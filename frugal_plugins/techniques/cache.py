@@ -13,10 +13,11 @@ from frugal_plugins.answers import AnswerStore, MemoryAnswers, NearAnswers, Serv
 from frugal_plugins.answers.flights import Flights
 from frugal_plugins.answers.place import Place, place_of
 from frugal_plugins.errors import FrugalError
-from frugal_plugins.flow import Context, Flow, Next
+from frugal_plugins.flow import Attempt, Call, Context, Flow, Next
 from frugal_plugins.meaning.search import Look, Meaning
 from frugal_plugins.meaning.sureness import degree
 from frugal_plugins.request import Reply, Request
+from frugal_plugins.usage import Usage
 
 _log = logging.getLogger("frugal_plugins")
 _Result = TypeVar("_Result")
@@ -74,6 +75,7 @@ class Cache:
             if found is not None:
                 return found
             look = self.look(place, ctx.clock()) if known is None else known.look
+            self._book_embedding(ctx)
             if look is not None and look.verdict.near is not None:
                 return (yield from self._near_hit(request, rest, ctx, look))
         leads = ctx.mode == "on" and self.flights.lead(place.key)
@@ -185,6 +187,14 @@ class Cache:
         if self.max_temperature is not None and isinstance(heat, (int, float)) and heat > self.max_temperature:
             return f"temperature {heat} is above the recipe's bound of {self.max_temperature}"
         return None
+
+    def _book_embedding(self, ctx: Context) -> None:
+        """What a provider's embedding has read since the last time is booked with this request, as a call of the cache."""
+        meter = None if self.meaning is None or ctx.host == "explain" else self.meaning.embeddings.meter
+        tokens = 0 if meter is None else meter.taken()
+        if meter is not None and tokens:
+            asked = Call(Request(meter.model, (), endpoint="embeddings"), "embed", self.name)
+            ctx.attempts.append(Attempt(asked, Reply({"role": "assistant", "content": None}, meter.model, Usage(tokens), finish="stop")))
 
     def _exact(self, place: Place, ctx: Context, known: AtHand | None = None) -> Reply | None:
         found = known.exact if known is not None else self._use(lambda: self.store.get(place.key, ctx.clock()))

@@ -158,3 +158,40 @@ def test_a_hosts_embedding_is_found_by_name(host: str, make_recipe: MakeRecipe, 
     assert float(one @ other) > 0.9
     assert cache.meaning.embeddings.fingerprint == f"function:{host}:openai/text-embedding-3-small:{SIZE}"
     assert asked[0] == "openai/text-embedding-3-small"
+
+
+@pytest.mark.parametrize("host", ["litellm", "langchain"])
+def test_what_a_providers_embedding_reads_is_booked_as_calls_of_the_cache(
+    host: str, sandbox: Sandbox, openai: dict[str, Any], make_recipe: MakeRecipe, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def embedding(model: str, input: list[str]) -> Any:  # noqa: A002 - LiteLLM's word
+        data = [{"index": n, "embedding": vector} for n, vector in enumerate(of_letters(input))]
+        return SimpleNamespace(data=data, usage=SimpleNamespace(prompt_tokens=100 * len(input)))
+
+    monkeypatch.setattr(litellm, "embedding", embedding)
+    monkeypatch.setattr("langchain.embeddings.init_embeddings", lambda _: SimpleNamespace(embed_documents=of_letters))
+    name = {"litellm": "litellm:openai/text-embedding-3-small", "langchain": "langchain:openai:text-embedding-3-small"}[host]
+    recipe = make_recipe(cache={**CACHE, "embedding": name})
+    install(recipe)
+    for text in (FIRST, OTHER, OTHER):
+        litellm.completion(model="gpt-4o", messages=user(text), **openai)
+    assert len(sandbox.requests()) == 1
+    booked = rows(recipe, "SELECT * FROM calls WHERE purpose = 'embed'")
+    assert {(row["technique"], row["model"]) for row in booked} == {("cache", "openai/text-embedding-3-small")}
+    assert len({row["request_id"] for row in booked}) == len(booked) == 2, "the third question's vector was remembered"
+    read = sum(row["input_tokens"] for row in booked)
+    assert read == 300 if host == "litellm" else 15 < read < 60
+    assert [row["basis"] for row in rows(recipe)][1:] == ["estimated", "estimated"]
+
+
+def test_an_embedding_without_a_known_price_is_named_and_leaves_savings_as_they_are(
+    sandbox: Sandbox, openai: dict[str, Any], make_recipe: MakeRecipe, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("langchain.embeddings.init_embeddings", lambda _: SimpleNamespace(embed_documents=of_letters))
+    recipe = make_recipe(cache={**CACHE, "embedding": "langchain:nobody:knows"})
+    install(recipe)
+    for text in (FIRST, OTHER):
+        litellm.completion(model="gpt-4o", messages=user(text), **openai)
+    assert "No price is known for nobody/knows" in caplog.text
+    assert rows(recipe, "SELECT * FROM calls WHERE purpose = 'embed'") == []
+    assert rows(recipe)[-1]["basis"] == "estimated"
