@@ -79,6 +79,7 @@ class FrugalCallback(CustomLogger):  # type: ignore[misc]
             live.reply = live.hit = live.run.result()
             data["model"] = live.name_for(recipe.baseline_model(live.asked.request)) or live.asked_name
             deliver(live, data, _router())
+            ago_on(live.run.ctx, partial(self._ask, live))
             live.let_go()
             return data
         changed = live.kwargs_for(call)
@@ -251,6 +252,7 @@ async def _begin_in_proxy(
 
     prices = prices_of_deployments(recipe.prices, configured.deployments)
     flow, ctx = asked.start(recipe, host="litellm-proxy", reachable=reachable, own_limit=own_limit, prices=prices)
+    ctx.later = []
     await prepared(ctx)
     return Live(recipe, asked, Run(flow, ctx), name_for=configured.name_for, asked_name=name, prices=prices)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -11,7 +12,7 @@ import openai
 import pytest
 
 from frugal_plugins.sandbox import Fault
-from tests.contract.litellm.conftest import user
+from tests.contract.litellm.conftest import BASE, user
 from tests.contract.litellm.proxies import RunningProxy, running
 
 
@@ -175,3 +176,20 @@ def test_a_recipe_that_cannot_be_used_stops_nothing(tmp_path: Path) -> None:
     assert len(said) == 1
     assert "nowhere" in said[0]
     assert "untouched" in said[0]
+
+
+def test_a_sample_of_answers_is_judged_stored_ones_too_and_all_of_it_is_booked(tmp_path: Path) -> None:
+    recipe = tmp_path / "judged.yaml"
+    sections = {"cache": {}, "judge": {"percent": 100}, "ledger": {"path": str(tmp_path / "ledger.sqlite")}}
+    recipe.write_text(json.dumps({**BASE, **sections}))
+    with running(tmp_path, str(recipe), callbacks=["frugal_plugins.litellm.proxy"]) as up:
+        first, _ = up.ask("Do you ship to Norway?")
+        again, ours = up.ask("Do you ship to Norway?")
+        streamed, _ = up.ask("Do you ship to Sweden?", stream=True)
+        rows = up.new_rows(3)
+        bill = int(up.sandbox.invoice().total_usd * 10**12)
+    assert again.choices[0].message.content == first.choices[0].message.content
+    assert (ours["x-frugal-cache"], bool(text_of(streamed))) == ("hit", True)
+    assert sum(row["actual_picousd"] for row in rows) == bill
+    assert [row["judge_picousd"] > 0 for row in rows] == [True] * 3
+    assert next(row for row in rows if row["outcome"] == "hit")["judge_picousd"] < bill
