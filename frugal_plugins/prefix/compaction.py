@@ -1,8 +1,9 @@
 """When a conversation is worth summing up, priced with the provider's prompt cache.
 
 The rule is the ski-renter's: add up what the full history costs extra call by call, and rewrite once that reaches what the
-rewriting costs. It needs no forecast of how long a conversation will last. When the prefix has gone cold anyway, rewriting
-is free; a prompt is not shrunk below the cache's minimum unless it still wins.
+rewriting costs. It needs no forecast of how long a conversation will last. When the prefix has gone cold, rewriting is free; so it
+is while the whole conversation is too short to be cached, and once it is long enough it is sent whole again. A prompt that is
+cached is not shrunk below the cache's minimum unless that still wins.
 """
 
 from __future__ import annotations

@@ -277,7 +277,9 @@ class _Work:
         if not self.state.mark or not history.recall_tokens or not is_user_turn(reading.messages[-1]):
             return shown, 0
         pays = history.terms.when == "it_pays"
-        budget = min(history.recall_tokens, int(saved_tokens * self.plan.read / 4 / self.plan.write)) if pays else history.recall_tokens
+        cached = self.plan.caches and sum(reading.tokens) + reading.params_tokens >= self.plan.minimum_tokens
+        worth = saved_tokens / 4 * (self.plan.read / self.plan.write if cached else 1.0)
+        budget = min(history.recall_tokens, int(worth)) if pays else history.recall_tokens
         if budget - _RECALL_FRAME_TOKENS < _LEAST_RECALL_TOKENS:
             return shown, 0
         archive = history.archive(reading, self.state)
