@@ -22,7 +22,6 @@ from frugal_plugins.cli.lines import RequestLines
 from frugal_plugins.cli.run_command import Wishes, answer_lines
 from frugal_plugins.cli.screen import note
 from frugal_plugins.errors import InputError
-from frugal_plugins.learned.judging import read_word
 from frugal_plugins.prices import provider_of
 from frugal_plugins.recipe.settings import RecipeSettings, parse
 from frugal_plugins.recipe.source import read_recipe, shipped_recipes
@@ -71,25 +70,47 @@ def candidate(name: str, ledger: Mapping[str, Any] | None = None) -> Candidate:
     return Candidate(name, name, {"recipe": "evaluated", "tiers": {"candidate": {"models": [name]}}, **more})
 
 
-def ask(one: Candidate, rows: EvaluationLines, folder: Path, wishes: Wishes) -> tuple[Path, Decimal]:
-    """Every row answered by a candidate; returns the file and what this run paid. Leaves when the run was stopped."""
-    folder.mkdir(parents=True, exist_ok=True)
-    output = one.file(folder, "answers", wishes)
-    note(f"{one.name}: {rows.count():,} rows, answers in {output}")
-    return output, _answered(one.source, rows.of(one.model), output, wishes)
+@dataclass(frozen=True, slots=True)
+class Asking:
+    """What one file of answers is made from: rows for a candidate, or answers for a judge."""
+
+    source: Mapping[str, Any]
+    rows: RequestLines
+    output: Path
+
+    def hand_in(self, wishes: Wishes) -> None:
+        """Give its batches to the provider now, so that several run side by side; only without a dollar limit, which they would share."""
+        if wishes.batch and wishes.live and wishes.max_usd is None:
+            from frugal_plugins.cli.run_batch import BatchWishes, hand_in
+
+            hand_in(self.source, self.rows, self.output, BatchWishes(wishes.live, wishes.skip_bad))
+
+    def answered(self, wishes: Wishes) -> Decimal:
+        """Answer what is not answered yet; returns what this run paid. Leaves when the run was stopped."""
+        note(f"{self.rows.count():,} rows, answers in {self.output}")
+        return _answered(self.source, self.rows, self.output, wishes)
 
 
-def judged(judge: Candidate, one: Candidate, rows: JudgeLines, folder: Path, wishes: Wishes) -> tuple[Path, Decimal]:
-    """Every answer of a candidate looked at by the judge."""
-    output = one.file(folder, f"judged-by-{_UNNAMED.sub('-', judge.name)}", wishes)
-    note(f"{one.name}: {rows.count():,} answers for {judge.name} to judge")
-    return output, _answered(judge.source, rows, output, wishes)
+def asking(one: Candidate, rows: EvaluationLines, folder: Path, wishes: Wishes) -> Asking:
+    """Every row, for a candidate."""
+    mine = rows.of(one.model)
+    usable(mine, wishes)
+    return Asking(one.source, mine, one.file(folder, "answers", wishes))
 
 
-def _answered(source: Mapping[str, Any], rows: RequestLines, output: Path, wishes: Wishes) -> Decimal:
+def judging(judge: Candidate, one: Candidate, rows: JudgeLines, folder: Path, wishes: Wishes) -> Asking:
+    """Every answer of a candidate, for the judge."""
+    return Asking(judge.source, rows, one.file(folder, f"judged-by-{_UNNAMED.sub('-', judge.name)}", wishes))
+
+
+def usable(rows: RequestLines, wishes: Wishes) -> None:
+    """Raises InputError for the first row that cannot be used, unless such rows may be left out."""
     bad = None if wishes.skip_bad else bad_line(rows)
     if bad is not None:
         raise unusable(bad, rows)
+
+
+def _answered(source: Mapping[str, Any], rows: RequestLines, output: Path, wishes: Wishes) -> Decimal:
     tally, _ = answer_lines(source, rows, output, wishes)
     if tally.error is not None:
         note(f"frugal: {tally.error}")
@@ -125,11 +146,6 @@ def read_answers(path: Path) -> dict[int, Answer]:
         why = None if text is not None else str((error or {}).get("message") or "the answer is empty")
         found[line] = Answer(text, why, model, frugal.get("usd"))
     return found
-
-
-def read_verdicts(path: Path) -> dict[int, bool | None]:
-    """What the judge said of each answer; None where it said neither or both, or nothing."""
-    return {line: None if answer.text is None else read_word(answer.text) for line, answer in read_answers(path).items()}
 
 
 def answer_text(response: Mapping[str, Any]) -> str | None:

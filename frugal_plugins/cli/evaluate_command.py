@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from pathlib import Path
@@ -12,7 +12,7 @@ from typing import Any, Final
 import typer
 
 from frugal_plugins.cli.calibrate_command import agreed
-from frugal_plugins.cli.evaluate_answers import Candidate, ask, candidate, judged, left, read_answers, read_verdicts
+from frugal_plugins.cli.evaluate_answers import Asking, Candidate, asking, candidate, judging, left, read_answers
 from frugal_plugins.cli.evaluate_lines import ANSWERING, Answer, EvaluationLines, JudgeLines, unusable
 from frugal_plugins.cli.evaluate_report import Candidacy, Evaluation, Scored
 from frugal_plugins.cli.failures import FAILED
@@ -21,6 +21,7 @@ from frugal_plugins.cli.run_command import Wishes
 from frugal_plugins.cli.screen import note, result, write_text
 from frugal_plugins.errors import InputError
 from frugal_plugins.evaluate import Verdict, compare
+from frugal_plugins.learned.judging import read_word
 from frugal_plugins.prices import PriceBook
 from frugal_plugins.recipe.build import judge_of
 from frugal_plugins.recipe.evaluate_settings import EvaluateSettings
@@ -107,33 +108,45 @@ class _Found:
         )
 
     def of_candidates(self, candidates: list[Candidate], rows: EvaluationLines) -> list[Candidacy]:
-        parts = []
-        for one in candidates:
-            file, paid = ask(one, rows, self.options.folder, left(self._without_limit(), self.spent))
-            self.spent += paid
-            parts.append(self._scored(one, file, rows, candidates))
-        return parts
+        files = self._answered([asking(one, rows, self._folder(), self.wishes) for one in candidates])
+        return self._scored(list(zip(candidates, files, strict=True)), rows)
 
     def of_files(self, rows: EvaluationLines) -> list[Candidacy]:
         names = [path.name.removesuffix(path.suffix) for path in self.options.answers]
         if len(set(names)) < len(names):
             names = [str(path) for path in self.options.answers]
         models = [Candidate(name, None, {"recipe": "answers"}) for name in names]
-        return [self._scored(one, path, rows, models) for one, path in zip(models, self.options.answers, strict=True)]
+        return self._scored(list(zip(models, self.options.answers, strict=True)), rows)
 
-    def _without_limit(self) -> Wishes:
-        """The rows are limited already."""
-        return replace(self.wishes, limit=None)
+    def _answered(self, askings: list[Asking]) -> list[Path]:
+        """Everything answered; batches are handed in all at once and waited for one after the other."""
+        wishes = replace(self.wishes, limit=None)  # the rows are limited already
+        for one in askings:
+            one.hand_in(wishes)
+        for one in askings:
+            self.spent += one.answered(left(wishes, self.spent))
+        return [one.output for one in askings]
 
-    def _scored(self, one: Candidate, file: Path, rows: EvaluationLines, candidates: list[Candidate]) -> Candidacy:
-        answers = read_answers(file)
-        words, judge_usd = self._judged(one, rows, answers, candidates) if self.said.compare == "judge" else (None, Decimal(0))
+    def _folder(self) -> Path:
+        self.options.folder.mkdir(parents=True, exist_ok=True)
+        return self.options.folder
+
+    def _scored(self, files: list[tuple[Candidate, Path]], rows: EvaluationLines) -> list[Candidacy]:
+        known = [read_answers(file) for _, file in files]
+        said: list[Mapping[int, Answer] | None] = [None] * len(files)
+        if self.said.compare == "judge":
+            said = [*self._judged([one for one, _ in files], rows, known)]
+        return [self._candidacy(one, file, rows, *found) for (one, file), found in zip(files, zip(known, said, strict=True), strict=True)]
+
+    def _candidacy(
+        self, one: Candidate, file: Path, rows: EvaluationLines, answers: Mapping[int, Answer], said: Mapping[int, Answer] | None
+    ) -> Candidacy:
+        words = None if said is None else {line: None if word.text is None else read_word(word.text) for line, word in said.items()}
         scored = [self._row(line, answers, words) for line in rows if line.bad is None]
         if not scored:
             raise InputError(f"there is no row with an answer to compare in {file}", file=rows.source)
-        costs = [answers[row.line].usd for row in scored if row.line in answers]
-        usd = None if None in costs else sum((Decimal(str(cost)) for cost in costs), Decimal(0))
-        return Candidacy(one.name, str(file), scored, usd, judge_usd)
+        usd = _sum([answers[row.line].usd for row in scored if row.line in answers])
+        return Candidacy(one.name, str(file), scored, usd, _sum([word.usd for word in (said or {}).values()]))
 
     def _row(self, line: Line, answers: Mapping[int, Answer], words: Mapping[int, bool | None] | None) -> Scored:
         answer = answers.get(line.number, Answer(None, "no line of the answers is for this row", "none", None))
@@ -149,22 +162,18 @@ class _Found:
         return Scored(line.number, line.custom_id, expected, answer.text, verdict, answer.model, task, error)
 
     def _judged(
-        self, one: Candidate, rows: EvaluationLines, answers: Mapping[int, Answer], candidates: list[Candidate]
-    ) -> tuple[Mapping[int, bool | None], Decimal | None]:
-        """The judge's words on a candidate's answers, and what they cost; the price is said before."""
+        self, candidates: list[Candidate], rows: EvaluationLines, answers: list[dict[int, Answer]]
+    ) -> Iterator[Mapping[int, Answer]]:
+        """The judge's words on each candidate's answers; the price is said before anybody is asked."""
         judge = self._judge(candidates)
-        lines = JudgeLines(rows, answers, judge.name)
-        folder = self.options.folder
-        folder.mkdir(parents=True, exist_ok=True)
+        lines = [JudgeLines(rows, known, judge.name) for known in answers]
         usd = _price(lines, judge.name)
-        note(f"To judge: {lines.count():,} answers of {one.name} by {judge.name}, {'unpriced' if usd is None else f'about {money(usd)}'}.")
-        if self.wishes.live and lines.count():
+        count = sum(one.count() for one in lines)
+        note(f"To judge: {count:,} answers by {judge.name}, {'unpriced' if usd is None else f'at most about {money(usd)}'}.")
+        if self.wishes.live and count:
             agreed(yes=self.options.yes)
-        file, paid = judged(judge, one, lines, folder, left(self._without_limit(), self.spent))
-        self.spent += paid
-        said = read_answers(file)
-        costs = [answer.usd for answer in said.values()]
-        return read_verdicts(file), None if None in costs else sum((Decimal(str(cost)) for cost in costs), Decimal(0))
+        askings = [judging(judge, one, mine, self._folder(), self.wishes) for one, mine in zip(candidates, lines, strict=True)]
+        return map(read_answers, self._answered(askings))
 
     def _judge(self, candidates: list[Candidate]) -> Candidate:
         recipe = next((one.settings for one in candidates if one.model is None and "tiers" in one.source), None)
@@ -175,10 +184,16 @@ class _Found:
         return candidate(name, ledger)
 
 
-def _price(lines: JudgeLines, judge: str) -> Decimal | None:
-    """What a judge's words are expected to cost."""
-    tokens = sum(count_messages(line.messages, judge) for line in lines)
-    return PriceBook().cost(judge, Usage(input_tokens=tokens, output_tokens=_WORD_TOKENS * lines.count()))
+def _price(parts: list[JudgeLines], judge: str) -> Decimal | None:
+    """What a judge's words are expected to cost, in real time."""
+    tokens = [count_messages(line.messages, judge) for lines in parts for line in lines]
+    return PriceBook().cost(judge, Usage(input_tokens=sum(tokens), output_tokens=_WORD_TOKENS * len(tokens)))
+
+
+def _sum(costs: Iterable[float | None]) -> Decimal | None:
+    """Dollars together; None where one of them is not known."""
+    known = list(costs)
+    return None if None in known else sum((Decimal(str(cost)) for cost in known), Decimal(0))
 
 
 def _usable(rows: EvaluationLines) -> None:

@@ -59,7 +59,7 @@ def run_in_batches(recipe_source: RecipeSource, lines: RequestLines, output: Del
         around.callback(recipe.close)
         said = BatchSettings.of(recipe)
         settings = replace(said, max_usd=wishes.max_usd or said.max_usd)
-        store = output.path.with_name(f".{output.path.name}.batch.sqlite")
+        store = _store_of(output.path)
         jobs = BatchJobs(recipe, store, settings, clock=clock, sleep=sleep, heard=lambda entry: _count(tally, entry))
         around.callback(jobs.close)
         try:
@@ -75,6 +75,22 @@ def run_in_batches(recipe_source: RecipeSource, lines: RequestLines, output: Del
         for name in (store, *(Path(f"{store}{end}") for end in ("-wal", "-shm", ".lock"))):
             name.unlink(missing_ok=True)
     return recipe
+
+
+def hand_in(recipe_source: RecipeSource, lines: RequestLines, path: Path, wishes: BatchWishes) -> None:
+    """Hand the batches of a run in and wait for nothing; `run_in_batches` goes on from there. For real batches only."""
+    with Delivered(path) as output, ExitStack() as around:
+        recipe = WatchedRecipe.load(recipe_source, clock=time.time)
+        around.callback(recipe.close)
+        jobs = BatchJobs(recipe, _store_of(path), BatchSettings.of(recipe), clock=time.time, sleep=time.sleep)
+        around.callback(jobs.close)
+        job = _job(jobs, lines, output, Tally(), wishes)
+        if job is not None:
+            jobs.submit(job)
+
+
+def _store_of(output: Path) -> Path:
+    return output.with_name(f".{output.name}.batch.sqlite")
 
 
 def _time(around: ExitStack, wishes: BatchWishes) -> tuple[Callable[[], float], Callable[[float], None]]:

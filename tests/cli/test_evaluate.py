@@ -131,7 +131,7 @@ def test_what_it_says_it_cost_is_what_was_billed_and_a_second_run_pays_nothing(c
 def test_a_judge_is_asked_only_after_its_price_was_agreed_to(cli: Cli, live: Sandbox) -> None:
     refused = cli("evaluate", "openai/gpt-4o-mini", "-i", "rows.jsonl", "--judge", "openai/gpt-4o", "--provider", "live")
     assert refused.exit_code == 2
-    assert "To judge: 12 answers of openai/gpt-4o-mini by openai/gpt-4o, about $0.00" in refused.stderr
+    assert "To judge: 12 answers by openai/gpt-4o, at most about $0.00" in refused.stderr
     assert "add --yes" in refused.stderr
     assert {line.model for line in live.invoice().lines} == {"gpt-4o-mini"}
 
@@ -191,3 +191,14 @@ def test_a_dollar_limit_holds_for_all_candidates_together(cli: Cli, live: Sandbo
     billed = live.invoice().by_model()
     assert float(billed["gpt-4o-mini"]) == pytest.approx(2 * small)
     assert len([line for line in live.invoice().lines if line.model == "gpt-4o"]) < 12
+
+
+def test_batches_of_several_candidates_run_side_by_side(cli: Cli, live: Sandbox) -> None:
+    words = ("evaluate", "openai/gpt-4o-mini", "openai/gpt-4o", "-i", "rows.jsonl", "--provider", "live", "--lane", "batch")
+    said = cli.json(*words, "--judge", "openai/gpt-4o-mini", "--yes")
+    asked = [request.path for request in live.requests() if request.path == "/v1/batches" or request.path.startswith("/v1/batches/")]
+    assert [one["rows"] for one in said["candidates"]] == [12, 12]
+    made = [place for place, path in enumerate(asked) if path == "/v1/batches"]
+    assert made[:2] == [0, 1], "both are handed in before either is looked at"
+    assert made[3] == made[2] + 1, "and so are both for the judge"
+    assert len(live.invoice().lines) == 48
