@@ -24,6 +24,7 @@ FLOORS = (
         "models",
         "told",
         "inside",
+        "postgres",
         "answers",
         "meaning",
         "embedding",

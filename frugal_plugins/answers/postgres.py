@@ -3,25 +3,18 @@
 from __future__ import annotations
 
 import json
-import logging
-import re
-import threading
-import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
 from frugal_plugins.answers.stored import SERVED_AT_MOST, Served, StoredAnswer, StoreFigures
-from frugal_plugins.errors import FrugalError, MissingExtra
+from frugal_plugins.errors import MissingExtra
 from frugal_plugins.meaning.consensus import Near
+from frugal_plugins.postgres import SharedServer, checked_table
 from frugal_plugins.usage import Usage
 
-_log = logging.getLogger("frugal_plugins")
-_Result = TypeVar("_Result")
-
 _COLUMNS: Final = "id, key, message, model, usage, at_seconds, until_seconds, owner, partition, question, grouped, embedder, vector, labels"
-_TABLE: Final = re.compile(r"[a-z_][a-z0-9_]{0,40}")
-_WAIT_SECONDS: Final = 5.0
+_LOCK: Final = 7238461
 
 
 class PostgresAnswers:
@@ -37,17 +30,17 @@ class PostgresAnswers:
     """
 
     def __init__(self, dsn: str, *, dimensions: int = 384, max_entries: int = 1_000_000, table: str = "frugal_answers") -> None:
-        if not _TABLE.fullmatch(table):
-            raise FrugalError(f"{table!r} cannot be a table name; use small letters, digits and _, at most 41.")
         self.dimensions = dimensions
         self.max_entries = max_entries
-        self.unavailable = 0
-        self._dsn = dsn
-        self._table = table
-        self._local = threading.local()
-        self._made = False
-        self._closed_until = 0.0
+        self._table = checked_table(table)
+        self._server = SharedServer(dsn, self._make, _LOCK, "lookups are misses", "-c hnsw.iterative_scan=relaxed_order", opened=_register)
+        self._try = self._server.use
         self._puts = 0
+
+    @property
+    def unavailable(self) -> int:
+        """How often the server was wanted and not there."""
+        return self._server.unavailable
 
     def get(self, key: str, now_seconds: float) -> StoredAnswer | None:
         """The answer, if it is still good."""
@@ -163,76 +156,30 @@ class PostgresAnswers:
             (SERVED_AT_MOST,),
         )
 
-    def _try(self, use: Callable[[Any], _Result], otherwise: _Result) -> _Result:
-        """Use the server; when it is gone, count it and go on without it for a while."""
-        if time.monotonic() < self._closed_until:
-            self.unavailable += 1
-            return otherwise
-        psycopg = _psycopg()
-        try:
-            return use(self._connection())
-        except psycopg.OperationalError as error:
-            self.unavailable += 1
-            self._closed_until = time.monotonic() + _WAIT_SECONDS
-            self._local.connection = None
-            _log.warning(
-                "PostgreSQL is not there (%s); lookups are misses, the next try is in %.0f s.", type(error).__name__, _WAIT_SECONDS
-            )
-            return otherwise
-
-    def _connection(self) -> Any:
-        """One connection for each thread, with a time limit on everything."""
-        mine = getattr(self._local, "connection", None)
-        if mine is not None and not mine.closed:
-            return mine
-        psycopg = _psycopg()
-        made = psycopg.connect(
-            self._dsn, autocommit=True, connect_timeout=3, options="-c statement_timeout=2000 -c hnsw.iterative_scan=relaxed_order"
-        )
-        if not self._made:
-            self._make(made)
-        _register(made)
-        self._local.connection = made
-        return made
-
     def _make(self, db: Any) -> None:
         """The extension, the table, its indexes."""
         table, size = self._table, self.dimensions
-        db.execute("SET statement_timeout = 0")
-        with db.transaction():
-            db.execute("SELECT pg_advisory_xact_lock(7238461)")
-            db.execute("CREATE EXTENSION IF NOT EXISTS vector")
-            db.execute(
-                f"CREATE TABLE IF NOT EXISTS {table} (id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, key text NOT NULL UNIQUE,"
-                " message text NOT NULL, model text NOT NULL, usage text NOT NULL, at_seconds double precision NOT NULL,"
-                " until_seconds double precision NOT NULL, owner text NOT NULL, partition text NOT NULL, question text NOT NULL,"
-                f" grouped text NOT NULL, embedder text NOT NULL, vector vector({size}))"
-            )
-            db.execute(f"ALTER TABLE {table} ADD COLUMN IF NOT EXISTS labels text NOT NULL DEFAULT '{{}}'")
-            db.execute(
-                f"CREATE TABLE IF NOT EXISTS {table}_served (id text PRIMARY KEY, key text NOT NULL, at_seconds double precision NOT NULL,"
-                " owner text NOT NULL, asked text NOT NULL, cosine real, degree integer)"
-            )
-            db.execute(
-                f"CREATE TABLE IF NOT EXISTS {table}_learned (name text, what text, total double precision NOT NULL,"
-                " PRIMARY KEY (name, what))"
-            )
-            db.execute(f"CREATE INDEX IF NOT EXISTS {table}_served_key ON {table}_served (key)")
-            db.execute(f"CREATE INDEX IF NOT EXISTS {table}_served_at ON {table}_served (at_seconds)")
-            db.execute(f"CREATE INDEX IF NOT EXISTS {table}_vector ON {table} USING hnsw (vector vector_cosine_ops)")
-            db.execute(f"CREATE INDEX IF NOT EXISTS {table}_partition ON {table} (partition, embedder)")
-            db.execute(f"CREATE INDEX IF NOT EXISTS {table}_owner ON {table} (owner)")
-            db.execute(f"CREATE INDEX IF NOT EXISTS {table}_until ON {table} (until_seconds)")
-        db.execute("SET statement_timeout = 2000")
-        self._made = True
-
-
-def _psycopg() -> Any:
-    try:
-        import psycopg
-    except ImportError as error:
-        raise MissingExtra("psycopg", "postgres") from error
-    return psycopg
+        db.execute("CREATE EXTENSION IF NOT EXISTS vector")
+        db.execute(
+            f"CREATE TABLE IF NOT EXISTS {table} (id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, key text NOT NULL UNIQUE,"
+            " message text NOT NULL, model text NOT NULL, usage text NOT NULL, at_seconds double precision NOT NULL,"
+            " until_seconds double precision NOT NULL, owner text NOT NULL, partition text NOT NULL, question text NOT NULL,"
+            f" grouped text NOT NULL, embedder text NOT NULL, vector vector({size}))"
+        )
+        db.execute(f"ALTER TABLE {table} ADD COLUMN IF NOT EXISTS labels text NOT NULL DEFAULT '{{}}'")
+        db.execute(
+            f"CREATE TABLE IF NOT EXISTS {table}_served (id text PRIMARY KEY, key text NOT NULL, at_seconds double precision NOT NULL,"
+            " owner text NOT NULL, asked text NOT NULL, cosine real, degree integer)"
+        )
+        db.execute(
+            f"CREATE TABLE IF NOT EXISTS {table}_learned (name text, what text, total double precision NOT NULL, PRIMARY KEY (name, what))"
+        )
+        db.execute(f"CREATE INDEX IF NOT EXISTS {table}_served_key ON {table}_served (key)")
+        db.execute(f"CREATE INDEX IF NOT EXISTS {table}_served_at ON {table}_served (at_seconds)")
+        db.execute(f"CREATE INDEX IF NOT EXISTS {table}_vector ON {table} USING hnsw (vector vector_cosine_ops)")
+        db.execute(f"CREATE INDEX IF NOT EXISTS {table}_partition ON {table} (partition, embedder)")
+        db.execute(f"CREATE INDEX IF NOT EXISTS {table}_owner ON {table} (owner)")
+        db.execute(f"CREATE INDEX IF NOT EXISTS {table}_until ON {table} (until_seconds)")
 
 
 def _register(connection: Any) -> None:

@@ -3,29 +3,13 @@
 from __future__ import annotations
 
 import json
-import logging
-import os
-import re
-import threading
-import time
-from collections.abc import Callable
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
-from frugal_plugins.errors import FrugalError, MissingExtra
+from frugal_plugins.postgres import SharedServer, checked_table
 from frugal_plugins.prefix.sessions import Session, started_seconds
 
-_log = logging.getLogger("frugal_plugins")
-_Result = TypeVar("_Result")
-
-_TABLE: Final = re.compile(r"[a-z_][a-z0-9_]{0,40}")
-_WAIT_SECONDS: Final = 5.0
 _LOCK: Final = 7238462
 _TIDY_EVERY: Final = 256
-
-
-def is_postgres(path: str | None) -> bool:
-    """Whether a recipe's path names a PostgreSQL server rather than a file."""
-    return path is not None and path.startswith(("postgresql://", "postgres://"))
 
 
 class PostgresSessions:
@@ -40,16 +24,16 @@ class PostgresSessions:
     """
 
     def __init__(self, dsn: str, *, max_entries: int = 5_000_000, table: str = "frugal_sessions") -> None:
-        if not _TABLE.fullmatch(table):
-            raise FrugalError(f"{table!r} cannot be a table name; use small letters, digits and _, at most 41.")
         self.max_entries = max_entries
-        self.unavailable = 0
-        self._dsn = dsn
-        self._table = table
-        self._local = threading.local()
-        self._made = False
-        self._closed_until = 0.0
+        self._table = checked_table(table)
+        self._server = SharedServer(dsn, self._make, _LOCK, "conversations are sent whole")
+        self._try = self._server.use
         self._puts = 0
+
+    @property
+    def unavailable(self) -> int:
+        """How often the server was wanted and not there."""
+        return self._server.unavailable
 
     def get(self, key: str, now_seconds: float) -> Session | None:
         """The session, if it is still good."""
@@ -85,52 +69,11 @@ class PostgresSessions:
             (self.max_entries,),
         )
 
-    def _try(self, use: Callable[[Any], _Result], otherwise: _Result) -> _Result:
-        """Use the server; when it is gone, count it and go on without it for a while."""
-        if time.monotonic() < self._closed_until:
-            self.unavailable += 1
-            return otherwise
-        psycopg = _psycopg()
-        try:
-            return use(self._connection())
-        except psycopg.OperationalError as error:
-            self.unavailable += 1
-            self._closed_until = time.monotonic() + _WAIT_SECONDS
-            self._local.connection = None
-            _log.warning(
-                "PostgreSQL is not there (%s); conversations are sent whole, the next try is in %.0f s.",
-                type(error).__name__,
-                _WAIT_SECONDS,
-            )
-            return otherwise
-
-    def _connection(self) -> Any:
-        """One connection for each thread and process, with a time limit on everything."""
-        mine: tuple[int, Any] | None = getattr(self._local, "connection", None)
-        if mine is not None and mine[0] == os.getpid() and not mine[1].closed:
-            return mine[1]
-        made = _psycopg().connect(self._dsn, autocommit=True, connect_timeout=3, options="-c statement_timeout=2000")
-        if not self._made:
-            self._make(made)
-        self._local.connection = (os.getpid(), made)
-        return made
-
     def _make(self, db: Any) -> None:
-        """The table and its indexes, made by one worker at a time."""
-        with db.transaction():
-            db.execute("SELECT pg_advisory_xact_lock(%s)", (_LOCK,))
-            db.execute(
-                f"CREATE TABLE IF NOT EXISTS {self._table} (key text PRIMARY KEY, data text NOT NULL, version bigint NOT NULL,"
-                " until_seconds double precision NOT NULL, owner text NOT NULL)"
-            )
-            db.execute(f"CREATE INDEX IF NOT EXISTS {self._table}_until ON {self._table} (until_seconds)")
-            db.execute(f"CREATE INDEX IF NOT EXISTS {self._table}_owner ON {self._table} (owner)")
-        self._made = True
-
-
-def _psycopg() -> Any:
-    try:
-        import psycopg
-    except ImportError as error:
-        raise MissingExtra("psycopg", "postgres") from error
-    return psycopg
+        """The table and its indexes."""
+        db.execute(
+            f"CREATE TABLE IF NOT EXISTS {self._table} (key text PRIMARY KEY, data text NOT NULL, version bigint NOT NULL,"
+            " until_seconds double precision NOT NULL, owner text NOT NULL)"
+        )
+        db.execute(f"CREATE INDEX IF NOT EXISTS {self._table}_until ON {self._table} (until_seconds)")
+        db.execute(f"CREATE INDEX IF NOT EXISTS {self._table}_owner ON {self._table} (owner)")

@@ -11,7 +11,8 @@ from frugal_plugins.learned.breaker import Breaker
 from frugal_plugins.learned.collecting import OutcomeLog
 from frugal_plugins.learned.outcomes import OutcomeFile
 from frugal_plugins.observe import Observer, observers
-from frugal_plugins.prefix.postgres import PostgresSessions, is_postgres
+from frugal_plugins.postgres import is_postgres
+from frugal_plugins.prefix.postgres import PostgresSessions
 from frugal_plugins.prefix.sessions import MemorySessions, SessionFile, SessionStore
 from frugal_plugins.prefix.sizes import Terms
 from frugal_plugins.prices import PriceBook
@@ -29,7 +30,7 @@ def build_store(settings: CacheSettings | None) -> AnswerStore:
     if settings is None:
         return MemoryAnswers(0)
     path = settings.path
-    if path is not None and path.startswith(("postgresql://", "postgres://")):
+    if path is not None and is_postgres(path):
         return PostgresAnswers(path, max_entries=settings.max_entries)
     return AnswerFile(path, max_entries=settings.max_entries) if path else MemoryAnswers(settings.max_entries)
 

@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 from frugal_plugins.errors import FrugalError
-from frugal_plugins.prefix.postgres import PostgresSessions, is_postgres
+from frugal_plugins.postgres import is_postgres
+from frugal_plugins.prefix.postgres import PostgresSessions
 from frugal_plugins.prefix.sessions import MemorySessions, Session, SessionFile, SessionStore, session_key
 from frugal_plugins.recipe.recipe import Recipe
 from frugal_plugins.request import Request
@@ -105,7 +106,7 @@ def test_a_server_that_is_gone_sends_conversations_whole_and_comes_back(postgres
     assert store.get("k", 1.0) is None
     assert store.forget() == 0
     assert store.unavailable == 4
-    store._dsn, store._closed_until = postgres, 0.0
+    store._server.dsn, store._server._closed_until = postgres, 0.0
     assert store.put(a_session())
     assert store.get("k", 1.0) is not None
 
