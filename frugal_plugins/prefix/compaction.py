@@ -57,7 +57,7 @@ def choose(
     if terms.when == "always":
         return _fixed(reading, state, [one for one in sizes.candidates(plan) if _worth(one.rewrite)], terms)
     whole = reading.params_tokens + sum(reading.tokens)
-    if plan.caches and whole < plan.minimum_tokens:
+    if plan.caches and whole < plan.uncached_below and not state.reads_short:
         plan = plan.without_cache()
     later = plan.expecting(state.cold_share)
     if later.caches and state.mark and whole * later.read < sizes.stay < plan.minimum_tokens:

@@ -29,6 +29,9 @@ REFUSE_MARKS: Final = frozenset(
 """Providers that have no `cache_control`; one left in a body is refused or ignored there."""
 
 _USUAL_MINIMUM_TOKENS: Final = 1024
+_SAY_THEIR_MINIMUM: Final = frozenset({"openai", "azure", "gemini"})
+"""Providers that document that shorter prompts than the usual minimum are not cached. DeepSeek, for one, caches from 64 tokens on."""
+
 _STEP_TOKENS: Final = 128
 _FIVE_MINUTES: Final = 300.0
 _HALF_HOUR: Final = 1800.0
@@ -44,6 +47,7 @@ class CachePlan:
         write: price of a token written to the cache (five minutes), likewise.
         write_1h: the same for one hour; None where there is no such lifetime.
         minimum_tokens: shorter prompts are not cached.
+        uncached_below: prompts shorter than this are surely not cached; 0 where nobody wrote the provider's minimum down.
         step_tokens: the cached part is a multiple of this.
         ttl_seconds: how long a prefix lives after it was last read.
         explicit: whether the caller must mark what is cached (`cache_control`).
@@ -56,6 +60,7 @@ class CachePlan:
     write: float = 1.0
     write_1h: float | None = None
     minimum_tokens: int = _USUAL_MINIMUM_TOKENS
+    uncached_below: int = 0
     step_tokens: int = _STEP_TOKENS
     ttl_seconds: float = _FIVE_MINUTES
     explicit: bool = False
@@ -134,6 +139,7 @@ def _plan(model: str, rates: Rates) -> CachePlan:
         write=write,
         write_1h=hour if explicit else None,
         minimum_tokens=minimum or _USUAL_MINIMUM_TOKENS,
+        uncached_below=minimum or (_USUAL_MINIMUM_TOKENS if explicit or provider_of(model) in _SAY_THEIR_MINIMUM else 0),
         step_tokens=1 if explicit or may_mark else _STEP_TOKENS,
         ttl_seconds=_HALF_HOUR if may_mark else _FIVE_MINUTES,
         explicit=explicit,

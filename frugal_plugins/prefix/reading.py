@@ -26,6 +26,7 @@ class State:
         at_seconds: when the last call was sent.
         gaps, colds: how many calls followed another, and how many of them after the cache had gone cold.
         cold_reads: how often in a row the provider read nothing from its cache although it should have.
+        reads_short: whether the provider has read from its cache in a prompt it was thought to be too short for.
         asked: how many messages there were when a model was last asked for a summary.
         pending: a summary a model wrote for later, with its cut and digest.
     """
@@ -41,6 +42,7 @@ class State:
     gaps: int = 0
     colds: int = 0
     cold_reads: int = 0
+    reads_short: bool = False
     asked: int = 0
     pending: tuple[int, str, str] | None = None
 

@@ -196,6 +196,9 @@ class _Work:
     def learn(self, reply: Reply) -> None:
         """A provider that reads nothing where its cache should be warm does not cache this conversation."""
         usage = reply.usage
+        if usage.cache_read_tokens and usage.input_tokens < self.plan.uncached_below and not self.state.reads_short:
+            self.state = replace(self.state, reads_short=True)
+            self._save()
         if self.expected_read < self.plan.minimum_tokens or not usage.input_tokens:
             return
         cold = 0 if usage.cache_read_tokens else min(2, self.state.cold_reads + 1)
@@ -277,7 +280,7 @@ class _Work:
         if not self.state.mark or not history.recall_tokens or not is_user_turn(reading.messages[-1]):
             return shown, 0
         pays = history.terms.when == "it_pays"
-        cached = self.plan.caches and sum(reading.tokens) + reading.params_tokens >= self.plan.minimum_tokens
+        cached = self.plan.caches and sum(reading.tokens) + reading.params_tokens >= self.plan.uncached_below
         worth = saved_tokens / 4 * (self.plan.read / self.plan.write if cached else 1.0)
         budget = min(history.recall_tokens, int(worth)) if pays else history.recall_tokens
         if budget - _RECALL_FRAME_TOKENS < _LEAST_RECALL_TOKENS:

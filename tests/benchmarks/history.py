@@ -33,7 +33,7 @@ from tests.benchmarks.history_data import Talk, folded, long_chats, memories, qu
 from tests.benchmarks.history_peers import plain
 from tests.support import send
 
-MODEL = "bench/model"
+MODEL = "openai/bench-model"
 PLANS = {"none": (1.0, 1.0), "0.5": (0.5, 1.0), "0.25": (0.25, 1.0), "0.1": (0.1, 1.0), "0.1/1.25": (0.1, 1.25)}
 COLD_PERCENT = (0, 10, 30, 60)
 WITHOUT_TOOLS = ("long", "long_dialogues", "sgd", "sgd_system_2000")

@@ -28,7 +28,7 @@ Messages = Sequence[Mapping[str, Any]]
 
 def prices(read: float = 0.1, write: float = 1.0) -> PriceBook:
     price = {"input_usd": 1, "output_usd": 5, "cache_read_usd": read, "cache_write_usd": write}
-    return PriceBook({"house/model": own_rates("house/model", price, "test")})
+    return PriceBook({model: own_rates(model, price, "test") for model in ("house/model", "openai/house")})
 
 
 def chat(turns: int, words: int = 60) -> list[dict[str, Any]]:
@@ -43,9 +43,12 @@ def chat(turns: int, words: int = 60) -> list[dict[str, Any]]:
     return found
 
 
-def sent(technique: History, messages: Messages, *, now: float = 0.0, session: str | None = "s", **known: Any) -> tuple[Messages, Any]:
-    model = FakeModel([Reply({"role": "assistant", "content": "ok"}, "house/model", Usage())])
-    _, ctx = send(Request("house/model", tuple(messages), session=session, **known), model, technique, clock=lambda: now)
+def sent(
+    technique: History, messages: Messages, *, now: float = 0.0, session: str | None = "s", usage: Usage | None = None, **known: Any
+) -> tuple[Messages, Any]:
+    model = FakeModel([Reply({"role": "assistant", "content": "ok"}, "house/model", usage or Usage())])
+    request = Request(known.pop("model", "house/model"), tuple(messages), session=session, **known)
+    _, ctx = send(request, model, technique, clock=lambda: now)
     assert not [decision for decision in ctx.decisions if decision.action == "stood_down"]
     answers = [call for call in model.calls if call.purpose == "answer"]
     return answers[-1].request.messages, ctx
@@ -254,12 +257,25 @@ def tokens_sent(messages: Messages) -> int:
 def test_what_is_too_short_to_be_cached_is_summed_up_at_once_and_sent_whole_when_it_no_longer_is() -> None:
     technique, body = History(prices=prices()), chat(20)
     whole = {len(messages): tokens_sent(messages) for messages in asked(body)}
-    sent_tokens = {len(messages): tokens_sent(sent(technique, messages, now=len(messages))[0]) for messages in asked(body)}
+    sent_tokens = {
+        len(messages): tokens_sent(sent(technique, messages, now=len(messages), model="openai/house")[0]) for messages in asked(body)
+    }
     below = [count for count, tokens in whole.items() if 400 < tokens < 1024]
     assert below
     assert all(sent_tokens[count] < 0.9 * whole[count] for count in below)
     first_cached = min(count for count, tokens in whole.items() if tokens >= 1024)
     assert sent_tokens[first_cached] == whole[first_cached]
+
+
+def test_where_short_prompts_may_be_cached_they_are_left_whole() -> None:
+    """DeepSeek reads short prompts too; nobody wrote a minimum down for a house's own model; and a provider's own word counts most."""
+    reads = Usage(input_tokens=600, cache_read_tokens=512)
+    for model, usage in (("house/model", Usage()), ("openai/house", reads)):
+        technique, body = History(prices=prices()), chat(4)
+        sent(technique, body[:2], model=model, usage=usage)
+        for messages in asked(body)[1:]:
+            shown, _ = sent(technique, messages, now=len(messages), model=model, usage=usage)
+            assert list(shown) == list(messages)
 
 
 @given(st.integers(12, 40), st.integers(10, 90), st.sampled_from([(0.5, 1.0), (0.25, 1.0), (0.1, 1.0), (0.1, 1.25)]), st.integers(0, 80))
@@ -271,7 +287,7 @@ def test_what_is_summed_up_for_free_never_raises_the_bill(turns: int, words: int
     ours, full = SimulatedCache(plan), SimulatedCache(plan)
     for number, messages in enumerate(asked(body)):
         now = number * 20.0
-        shown, _ = sent(technique, messages, now=now)
+        shown, _ = sent(technique, messages, now=now, model="openai/house")
         for cache, prompt in ((ours, shown), (full, messages)):
             cache.call([(digest(message), tokens_of(message, "house/model")) for message in prompt], now)
         assert ours.units <= full.units
