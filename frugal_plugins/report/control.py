@@ -65,4 +65,6 @@ def _dollars(saving: Saving, no_range: str = "too little control traffic") -> tu
 def _span(difference: Difference) -> str:
     if difference.low is None or difference.high is None:
         return "too little control traffic"
+    if not difference.low and not difference.high:
+        return "no difference"
     return f"difference {difference.low:+.3g} to {difference.high:+.3g}{'' if difference.sure else ', within chance'}"

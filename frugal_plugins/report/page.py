@@ -10,14 +10,15 @@ from frugal_plugins.ledger.measured import Measured
 from frugal_plugins.report.charts import charts
 from frugal_plugins.report.control import control_rows
 from frugal_plugins.report.evidence import MOST_ROWS, Evidence, Reconciliation, RequestRow, WrongAnswer
-from frugal_plugins.report.shell import box, found, number_class, page, plot
+from frugal_plugins.report.shell import box, found, number_class, page, plot, table
 from frugal_plugins.report.words import basis_words, exact, money, percent, share, utc
 
 
 def html_page(evidence: Evidence) -> str:
     """The page. Raises MissingExtra when plotly is not installed."""
     made = charts(evidence)
-    main = [_figures(evidence), _boxes(evidence), *(plot(chart, find=bool(evidence.rows)) for chart in made), _requests(evidence)]
+    plots = (plot(chart, find=bool(evidence.rows)) for chart in made)
+    main = [_figures(evidence), _boxes(evidence), _control(evidence.measured), *plots, _requests(evidence)]
     return page(evidence.title, _header(evidence), main, _footer(evidence), {chart.id: chart.figure for chart in made})
 
 
@@ -46,8 +47,6 @@ def _boxes(evidence: Evidence) -> str:
     boxes = [_basis_box(evidence)]
     if any(line.would for line in evidence.summary.techniques):
         boxes.append(_shadow_box(evidence))
-    if evidence.measured is not None:
-        boxes.append(_control_box(evidence.measured))
     if evidence.reconciliation is not None:
         boxes.append(_invoice_box(evidence.reconciliation))
     if evidence.wrong_answers is not None:
@@ -64,12 +63,12 @@ def _shadow_box(evidence: Evidence) -> str:
     return box("In shadow", [*lines, "Estimated, each alone; these are part of no other figure."], bad=False)
 
 
-def _control_box(found: Measured) -> str:
-    lines = [
-        ": ".join([name, " ".join(part for part in (value, f"({span})" if span else "") if part)])
-        for name, value, span in control_rows(found)
-    ]
-    return box("Measured against the control group", lines, bad=found.saving is not None and found.saving.usd < 0)
+def _control(found: Measured | None) -> str:
+    """What was measured, apart from everything that was worked out."""
+    if found is None:
+        return ""
+    made = table("Nothing in this table is estimated.", ("what", "with the recipe", "95 % range"), control_rows(found), ())
+    return f'<section><h2>Measured against the control group</h2><div class="scroll">{made}</div></section>'
 
 
 def _invoice_box(checked: Reconciliation) -> str:
