@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 import stat
 import threading
+import time
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
@@ -87,3 +88,25 @@ def test_a_refusal_closes_the_file_and_a_lock_is_waited_for_no_longer_than_asked
             open_sqlite(path, lambda db: db.execute("BEGIN IMMEDIATE"), wait_seconds=0.05, autocommit=True)
         other.execute("ROLLBACK")
     open_sqlite(path, lambda db: db.execute("BEGIN IMMEDIATE"), wait_seconds=0.05, autocommit=True).close()
+
+
+def test_a_reader_in_the_way_of_the_change_to_a_write_ahead_log_is_waited_for(tmp_path: Path) -> None:
+    path = tmp_path / "young.sqlite"
+    tried = threading.Event()
+    with closing(sqlite3.connect(path, isolation_level=None, check_same_thread=False)) as reader:
+        reader.execute("CREATE TABLE a (b)")
+        reader.execute("BEGIN")
+        reader.execute("SELECT * FROM a").fetchall()
+        with closing(sqlite3.connect(path, timeout=0)) as plain, pytest.raises(sqlite3.OperationalError, match="locked"):
+            plain.execute("PRAGMA journal_mode=WAL")
+
+        def leave() -> None:
+            tried.wait(30)
+            time.sleep(0.1)
+            reader.execute("COMMIT")
+
+        leaving = threading.Thread(target=leave)
+        leaving.start()
+        with closing(open_sqlite(path, script(""), check=lambda _db: tried.set(), wait_seconds=30)) as db:
+            assert db.execute("PRAGMA journal_mode").fetchone()[0] == "wal"
+        leaving.join()
