@@ -180,7 +180,7 @@ def test_every_plot_has_words_and_a_table(ledger: Path) -> None:
         assert label is not None
         assert chart.spoken in label
         assert all(len(row) == len(chart.columns) for row in chart.rows)
-    assert seen.count("caption") == seen.count("table") == len(made) + 1
+    assert seen.count("caption") == seen.count("table") == len(made) + 2, "also what was measured, and the requests"
     assert seen.count("h1") == 1
     assert seen.count("label") == seen.count("input") == 1
 
