@@ -106,7 +106,11 @@ _params: dict[bytes, int] = {}
 
 def _params_tokens(request: Request) -> int:
     """Tokens of tools, schema and an Anthropic system prompt; the same ones are counted once."""
-    parts = {name: request.params[name] for name in ("tools", "functions", "response_format", "system") if request.params.get(name)}
+    parts = {
+        name: request.params[name]
+        for name in ("tools", "functions", "response_format", "system", "instructions")
+        if request.params.get(name)
+    }
     if not parts:
         return 0
     key = digest({"content": parts, "role": request.model})

@@ -11,7 +11,7 @@ from functools import lru_cache
 from hashlib import blake2b
 from typing import Any, Final
 
-from frugal_plugins.request import Message, canonical
+from frugal_plugins.request import Message, Request, canonical
 from frugal_plugins.tokens import count_messages, encoding_name
 
 _MOST_COUNTS: Final = 20_000
@@ -169,3 +169,26 @@ def cuts(messages: Sequence[Message]) -> list[int]:
         for name in calls_in(message):
             open_until = max(open_until, last_use.get(name, place))
     return found
+
+
+_SPOKEN: Final = frozenset({"system", "developer", "user", "assistant"})
+_TEXT_BLOCKS: Final = frozenset({"text", "input_text", "output_text"})
+
+
+def is_plain_input(request: Request) -> bool:
+    """Whether a Responses request brings its whole conversation along, as messages of text.
+
+    Calls, their results and reasoning are items of their own there, tied to each other by id; those stay as they are.
+    """
+    if request.params.get("previous_response_id") or request.params.get("conversation"):
+        return False
+    return all(map(_is_plain_item, request.messages))
+
+
+def _is_plain_item(item: Message) -> bool:
+    if item.get("role") not in _SPOKEN or item.get("type") not in (None, "message"):
+        return False
+    content = item.get("content")
+    return isinstance(content, str) or (
+        isinstance(content, (list, tuple)) and all(isinstance(block, Mapping) and block.get("type") in _TEXT_BLOCKS for block in content)
+    )

@@ -17,7 +17,7 @@ from frugal_plugins.request import Message, canonical, text_of
 from frugal_plugins.text.recall import Quote
 from frugal_plugins.text.summary import Said, summarise
 from frugal_plugins.text.tables import Told, compact
-from frugal_plugins.text.turns import has_results
+from frugal_plugins.text.turns import blocks_of, has_results
 
 _LEGEND: Final = "(n# names columns, =A.b repeats b of A above) "
 _STUB_TOKENS: Final = 40
@@ -161,7 +161,8 @@ def with_recall(message: Message, quotes: Sequence[Quote]) -> Message:
     content = message.get("content")
     if isinstance(content, str):
         return {**message, "content": f"{content}\n\n{text}"}
-    return {**message, "content": [*(content or ()), {"type": "text", "text": text}]}
+    kind = "input_text" if any(block.get("type") == "input_text" for block in blocks_of(message)) else "text"
+    return {**message, "content": [*(content or ()), {"type": kind, "text": text}]}
 
 
 def _quoted(text: str) -> str:

@@ -10,7 +10,7 @@ import sqlite3
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
@@ -124,9 +124,10 @@ def in_front_of(
     *,
     more_models: tuple[dict[str, Any], ...] = (),
     retries: int | None = None,
+    general: Mapping[str, Any] | None = None,
     **settings: Any,
 ) -> Iterator[RunningProxy]:
-    """A proxy in front of a sandbox that runs already."""
+    """A proxy in front of a sandbox that runs already; `general` are further general settings of LiteLLM."""
     names = {
         "gpt-4o": "openai/gpt-4o",
         "mini": "openai/gpt-4o-mini",
@@ -138,7 +139,8 @@ def in_front_of(
     listed += [{**more, "litellm_params": {**more["litellm_params"], **_connection(sandbox, "openai/")}} for more in more_models]
     router = {} if retries is None else {"router_settings": {"num_retries": retries, "allowed_fails": 10_000}}
     config = folder / "config.yaml"
-    config.write_text(json.dumps({"model_list": listed, "litellm_settings": settings, "general_settings": {"master_key": KEY}, **router}))
+    whole = {"model_list": listed, "litellm_settings": settings, "general_settings": {"master_key": KEY, **(general or {})}, **router}
+    config.write_text(json.dumps(whole))
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]

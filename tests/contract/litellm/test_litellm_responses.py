@@ -107,3 +107,49 @@ def test_sdk_responses_in_the_background_are_left_alone(make_recipe: MakeRecipe)
     from frugal_plugins.litellm.convert import read_call
 
     assert read_call({"model": "gpt-4o", "input": "Hello", "background": True}, "responses") is None
+
+
+def _conversation(rounds: int) -> list[dict[str, Any]]:
+    """A long one, its answers in the shape the Responses API gives them."""
+    told = "The parcel of order {n} left the warehouse in Oslo on a rainy Monday and was carried over the fjord by ferry. " * 12
+    items: list[dict[str, Any]] = []
+    for n in range(rounds):
+        items.append({"role": "user", "content": [{"type": "input_text", "text": f"Where is order {n}? " + told.format(n=n)}]})
+        part = {"type": "output_text", "text": f"Order {n} is on its way. " + told.format(n=n), "annotations": []}
+        items.append({"type": "message", "id": f"msg_{n}", "role": "assistant", "status": "completed", "content": [part]})
+    return [*items, {"role": "user", "content": [{"type": "input_text", "text": "And what of order 0?"}]}]
+
+
+HISTORY = {"every_turns": 3, "keep_turns": 1, "when": "always"}
+
+
+def test_sdk_responses_long_conversations_are_summed_up(sandbox: Sandbox, openai: dict[str, Any], make_recipe: MakeRecipe) -> None:
+    recipe = install(make_recipe(history=HISTORY, cap="off"))
+    given = _conversation(8)
+    before = [dict(item) for item in given]
+    answer = litellm.responses(model="openai/gpt-4o", input=given, instructions="You help customers.", **openai)
+    (sent,) = [request.body for request in sandbox.requests()]
+    assert answer.output_text
+    assert given == before
+    assert len(sent["input"]) < len(given)
+    assert sent["input"][-1]["content"][0] == given[-1]["content"][0]
+    assert {block["type"] for block in sent["input"][-1]["content"]} == {"input_text"}
+    assert "history" in answer._hidden_params["frugal"]["why"]
+    assert [row["outcome"] for row in rows(recipe)] == ["answered"]
+    assert booked_picousd(recipe) == invoiced_picousd(sandbox)
+
+
+@pytest.mark.parametrize("kept", ["at the provider", "calls"])
+def test_sdk_responses_other_conversations_go_on_as_they_are(
+    sandbox: Sandbox, openai: dict[str, Any], make_recipe: MakeRecipe, kept: str
+) -> None:
+    install(make_recipe(history=HISTORY, cap="off", cache="off"))
+    named = litellm.responses(model="openai/gpt-4o", input="Tell me of Rome.", **openai).id
+    given = _conversation(8)
+    if kept == "calls":
+        call = {"type": "function_call", "call_id": "c1", "name": "find", "arguments": "{}"}
+        given[1:1] = [call, {"type": "function_call_output", "call_id": "c1", "output": "[]"}]
+    more = {"previous_response_id": named} if kept == "at the provider" else {}
+    answer = litellm.responses(model="openai/gpt-4o", input=given, **more, **openai)
+    assert sandbox.requests()[-1].body["input"] == given
+    assert "history left" in answer._hidden_params["frugal"]["why"]
