@@ -462,10 +462,33 @@ def test_anthropic_blocks_keep_their_pairs_and_thinking() -> None:
     assert len(shown) < len(body)
 
 
-def test_the_responses_api_is_left_alone() -> None:
-    model, request = FakeModel(), Request("house/model", tuple(chat(9)), endpoint="responses")
-    send(request, model, History(ALWAYS, prices()))
+CALL = ({"type": "function_call", "call_id": "c", "name": "find", "arguments": "{}"}, {"type": "function_call_output", "call_id": "c"})
+
+
+@pytest.mark.parametrize(
+    ("params", "more"),
+    [
+        ({"previous_response_id": "resp_1"}, ()),
+        ({"conversation": "conv_1"}, ()),
+        ({}, CALL),
+        ({}, ({"type": "reasoning", "id": "rs_1", "summary": []},)),
+        ({}, ({"role": "user", "content": [{"type": "input_image", "image_url": "data:,"}]},)),
+    ],
+)
+def test_a_responses_conversation_that_is_more_than_its_messages_is_left_alone(params: dict[str, Any], more: Messages) -> None:
+    question = {"role": "user", "content": "And now?"}
+    model, request = FakeModel(), Request("house/model", (*chat(9), *more, question), params, endpoint="responses")
+    _, ctx = send(request, model, History(ALWAYS, prices()))
     assert model.calls[0].request is request
+    assert [(d.technique, d.action) for d in ctx.decisions] == [("history", "left")]
+
+
+def test_a_responses_conversation_of_messages_is_summed_up_as_in_chat() -> None:
+    conversation, models = (*chat(9), {"role": "user", "content": "And now?"}), (FakeModel(), FakeModel())
+    for model, endpoint in zip(models, ("chat", "responses"), strict=True):
+        send(Request("house/model", conversation, endpoint=endpoint), model, History(ALWAYS, prices()))  # type: ignore[arg-type]
+    assert models[1].calls[0].request.messages == models[0].calls[0].request.messages
+    assert len(models[1].calls[0].request.messages) < len(conversation)
 
 
 def test_in_shadow_nothing_changes() -> None:
