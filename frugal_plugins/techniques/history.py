@@ -19,7 +19,7 @@ from frugal_plugins.prefix.summaries import is_ready, local_summary, making_unit
 from frugal_plugins.prices import PriceBook
 from frugal_plugins.request import Message, Reply, Request, fingerprint
 from frugal_plugins.text.recall import Archive, asked_back
-from frugal_plugins.text.turns import is_plain_input, is_user_turn, tokens_of
+from frugal_plugins.text.turns import is_user_turn, tokens_of, unreadable
 from frugal_plugins.text.view import ToolResults, said, said_shortly, stub, summary_message, with_recall
 from frugal_plugins.tokens import count_text
 
@@ -74,13 +74,11 @@ class History:
         """Send the conversation as it is cheapest, and remember what was sent."""
         if len(request.messages) < _FEWEST_MESSAGES:
             return (yield from rest(request))
-        if request.endpoint == "responses" and not is_plain_input(request):
-            ctx.note(self.name, "left", "the conversation is kept at the provider, or holds items that are no messages")
-            return (yield from rest(request))
         priced = request if self.goes_to is None else request.with_(model=self.goes_to(request))
         plan = plan_in_force(priced, self.prices, marks_come=self.marks_come)
-        if plan is None and self.terms.when == "it_pays":
-            ctx.note(self.name, "left", f"no price is known for {request.model}, so nobody can say whether it pays")
+        problem = unreadable(request)
+        if problem is not None or (plan is None and self.terms.when == "it_pays"):
+            ctx.note(self.name, "left", problem or f"no price is known for {request.model}, so nobody can say whether it pays")
             return (yield from rest(request))
         work = _Work(self, request, ctx, plan or CachePlan(), priced.model)
         messages = work.decide()

@@ -175,14 +175,16 @@ _SPOKEN: Final = frozenset({"system", "developer", "user", "assistant"})
 _TEXT_BLOCKS: Final = frozenset({"text", "input_text", "output_text"})
 
 
-def is_plain_input(request: Request) -> bool:
-    """Whether a Responses request brings its whole conversation along, as messages of text.
+def unreadable(request: Request) -> str | None:
+    """Why a conversation cannot be written anew: a Responses request that does not bring all of it along, as messages of text; else None.
 
     Calls, their results and reasoning are items of their own there, tied to each other by id; those stay as they are.
     """
+    if request.endpoint != "responses":
+        return None
     if request.params.get("previous_response_id") or request.params.get("conversation"):
-        return False
-    return all(map(_is_plain_item, request.messages))
+        return "the conversation is kept at the provider"
+    return None if all(map(_is_plain_item, request.messages)) else "it holds items that are no messages of text"
 
 
 def _is_plain_item(item: Message) -> bool:
