@@ -81,9 +81,8 @@ class History:
             ctx.note(self.name, "left", problem or f"no price is known for {request.model}, so nobody can say whether it pays")
             return (yield from rest(request))
         work = _Work(self, request, ctx, plan or CachePlan(), priced.model)
-        messages = work.decide()
-        same = len(messages) == len(request.messages) and all(new is old for new, old in zip(messages, request.messages, strict=True))
-        reply = yield from rest(request if same else request.with_(messages=tuple(messages)))
+        messages = tuple(work.decide())
+        reply = yield from rest(request if messages == request.messages else request.with_(messages=messages))
         work.learn(reply)
         if self.summariser and work.wants_summary:
             asked = work.ask_for_summary(self.summariser)
