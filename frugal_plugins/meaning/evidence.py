@@ -29,7 +29,7 @@ _EVERY: Final = 25
 _WEIGHT_OF_A_COMPLAINT: Final = 5.0
 _LOOKED_AT: Final = 40
 _HELD_BACK: Final = 10.0
-_ALWAYS_NEW: Final = 0.001
+_ALWAYS_NEW: Final = 0.1
 """The share of questions that is taken to be of a new kind before anything is known."""
 _RECENT: Final = 1 - 1 / 2_000
 _AHEAD_REQUESTS: Final = 5_000
