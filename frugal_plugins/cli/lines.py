@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, Protocol
 
-from frugal_plugins.cli.table_lines import TABLES, table_lines
+from frugal_plugins.cli.table_lines import TABLES, table_lines, with_messages
 from frugal_plugins.errors import InputError
 from frugal_plugins.litellm.reach import CONNECTION
 from frugal_plugins.request import Endpoint, Request
@@ -144,7 +144,7 @@ def parse_line(
     aside: tuple[str, ...] = (),
     filled: Filled | None = None,
 ) -> Line:
-    """Read one line: an OpenAI-style body, the batch form with `custom_id` and `body`, or a document with `id` and `text`."""
+    """Read one line: an OpenAI-style body, a `prompt`, the batch form with `custom_id` and `body`, or a document (`id`, `text`)."""
     digest = hashlib.sha256(raw.strip()).hexdigest()[:_DIGEST_CHARS]
     try:
         said = json.loads(raw.decode("utf-8"), parse_constant=_no_constant)
@@ -163,6 +163,8 @@ def parse_line(
             said = filled(said)
         except InputError as error:
             return Line(number, digest, bad=str(error))
+    if not {"input", "body"} & said.keys():
+        said = with_messages(said)
     if documents and "text" in said and not {"messages", "input", "body"} & said.keys():
         said = _as_document(said)
     custom_id = said.get("custom_id")
@@ -171,7 +173,7 @@ def parse_line(
     endpoint = _endpoint(said, body, documents)
     problem = _form_problem(said, custom_id, endpoint, endpoints)
     if problem is None and not isinstance(body, dict):
-        problem = "there is no request: write {'model': ..., 'messages': [...]} or {'custom_id': ..., 'body': {...}}"
+        problem = "there is no request: write {'prompt': ...}, {'model': ..., 'messages': [...]} or {'custom_id': ..., 'body': {...}}"
     if problem is None:
         problem = _messages_problem(body) if endpoint in ("chat", "messages") else _input_problem(body, endpoint)
     problem = problem or _body_problem(body)

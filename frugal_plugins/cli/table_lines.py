@@ -39,14 +39,21 @@ def _line(row: Mapping[str, Any]) -> dict[str, Any]:
                 said[name] = json.loads(said[name])
             except ValueError:
                 continue  # the line's own check names the field
-    if "prompt" in said and "messages" not in said:
-        system = [{"role": "system", "content": said.pop("system")}] if "system" in said else []
-        said["messages"] = [*system, {"role": "user", "content": said.pop("prompt")}]
+    said = with_messages(said)
     if "id" in said and "custom_id" not in said:
         said["custom_id"] = str(said.pop("id"))
     if "task" in said:
         said["frugal"] = {"task": said.pop("task"), **(said["frugal"] if isinstance(said.get("frugal"), dict) else {})}
     return said
+
+
+def with_messages(said: dict[str, Any]) -> dict[str, Any]:
+    """A row's `prompt`, and its `system` where there is one, as the messages they stand for."""
+    if not isinstance(said.get("prompt"), str) or "messages" in said:
+        return said
+    system = [{"role": "system", "content": said["system"]}] if "system" in said else []
+    asked = [*system, {"role": "user", "content": said["prompt"]}]
+    return {name: value for name, value in said.items() if name not in ("prompt", "system")} | {"messages": asked}
 
 
 def _csv(path: Path, texts: frozenset[str]) -> Iterator[Mapping[str, Any]]:

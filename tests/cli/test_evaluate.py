@@ -163,6 +163,12 @@ def test_tables_keep_the_right_answer_as_it_is_written(cli: Cli, folder: Path) -
     assert cli.json(*words)["candidates"][0]["right"] == 1
 
 
+def test_a_row_may_be_a_prompt_with_its_right_answer(cli: Cli, folder: Path) -> None:
+    write_lines(folder / "rows.jsonl", [{"prompt": "Say the code.", "system": "You are brief.", "expected": "0012"}])
+    write_lines(folder / "recorded.jsonl", [{"user": "Say the code.", "system_contains": "brief", "outputs": {"gpt-4o": "0012"}}])
+    assert cli.json("evaluate", "openai/gpt-4o", *WORDS)["candidates"][0]["right"] == 1
+
+
 @pytest.mark.parametrize(
     ("words", "says"),
     [
