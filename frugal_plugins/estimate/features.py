@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import blake2b
 from typing import IO, Any, Final
@@ -61,6 +61,7 @@ class TextReading:
         total = sum(sizes) or 1
         row.prefix_tokens = row.input_tokens * sizes[0] // total
         row.history_tokens = row.input_tokens * sizes[1] // total
+        row.tool_tokens = row.input_tokens * _tool_chars(request.messages) // max(1, len(head) + sum(map(_chars, request.messages)))
         row.needs = ",".join(_needs(request))
         row.bounded_tokens = _bound(request)
         if cacheable and (request.params.get("n") or 1) == 1:
@@ -126,7 +127,26 @@ def _parts(messages: Sequence[Message]) -> tuple[list[Message], Message, list[Me
 
 
 def _sizes(head: str, before: Sequence[Message], last: Message) -> tuple[int, int, int]:
-    return len(head), sum(len(text_of(message)) or len(str(message)) for message in before), len(text_of(last)) or 1
+    return len(head), sum(map(_chars, before)), len(text_of(last)) or 1
+
+
+def _chars(message: Message) -> int:
+    return len(text_of(message)) or len(str(message))
+
+
+def _tool_chars(messages: Sequence[Message]) -> int:
+    """The characters of tool results that are JSON, which `history` writes shorter."""
+    return sum(len(text) for message in messages for text in _results(message) if text.lstrip()[:1] in ("{", "["))
+
+
+def _results(message: Message) -> Iterator[str]:
+    content = message.get("content")
+    if message.get("role") == "tool":
+        yield text_of(message)
+    elif isinstance(content, list | tuple):
+        for part in content:
+            if isinstance(part, Mapping) and part.get("type") == "tool_result":
+                yield text_of(part)
 
 
 def _needs(request: Request) -> list[str]:

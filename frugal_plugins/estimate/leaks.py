@@ -54,7 +54,7 @@ def _parts(priced: list[tuple[Cell, PerToken]]) -> Iterator[Leak]:
     """Leaks that are a part of a request's tokens."""
     parts = {
         "cold prefixes": ("read at the full price although a cache could have held it", "warm_tokens", 0, "warms"),
-        "growing histories": ("earlier turns that a summary could replace", "cut_tokens", 0, "cuts"),
+        "growing histories": ("earlier turns a summary could replace, tool results in long notation", "cut_tokens", 0, "growns"),
         "words after a verdict": ("a yes or no that goes on talking", "verdict_tokens", 4, "verdicts"),
         "runaway outputs": ("output far beyond what its kind of work needs", "runaway_tokens", 4, "runaways"),
     }

@@ -36,6 +36,7 @@ class Row:
         exact, canonical, near: hashes of what was asked: the same, the same but for politeness, the same words.
         prefix: a hash of the system prompt and the tools; `prefix_tokens` their size.
         history_tokens, turns: what earlier turns add, and which user turn this is.
+        tool_tokens: what results of tools take, wherever they stand.
         needs: what the request asks of a model (tools, schema, images, parameters), for routing.
         can_wait: 2 marked by the caller, 1 looks as if it could wait, 0 somebody waits for it.
         bounded_tokens: the caller's own limit on the answer.
@@ -64,6 +65,7 @@ class Row:
     prefix: int | None = None
     prefix_tokens: int = 0
     history_tokens: int = 0
+    tool_tokens: int = 0
     turns: int = 0
     needs: str = ""
     can_wait: int = 0

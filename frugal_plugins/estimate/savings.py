@@ -30,7 +30,7 @@ _RISKS: Final = {
 }
 _DRIVERS: Final = {
     "cache": "how many of the repeats may share an answer: the very same (low), also politer ones (likely), the same words (high)",
-    "history": "how much of the earlier turns a summary replaces, 30 to 90 %; what the provider had cached of them is worth little",
+    "history": "how much of the earlier turns a summary replaces, and how short tool results get; what was cached is worth little",
     "shorten": "how wordy the prompts are: 0 to 10 % of what is not cached",
     "route": "how much of the work is recognised, how long the cheaper model's answers are (90 to 115 % of today's), and how much "
     "of today's cached input it has to read anew",

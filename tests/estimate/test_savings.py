@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -172,3 +173,16 @@ def test_what_the_first_half_predicts_the_second_half_does(recipe: str, tmp_path
     assert all(one["inside"] for one in measured.values()), measured
     assert measured["route"]["low"] > 25
     assert measured["route"]["high"] - measured["route"]["low"] < 35
+
+
+def test_tool_results_in_json_are_seen_as_something_history_can_shorten(lines: Write) -> None:
+    result = json.dumps([{"id": n, "city": "Oslo", "state": "open"} for n in range(80)])
+    asked = [{"role": "assistant", "content": None, "tool_calls": []}, {"role": "tool", "tool_call_id": "c", "content": result}]
+    plain = estimated(lines([chat(f"q{n}", prompt=3000) for n in range(20)]))
+    agents = [chat(f"q{n}", prompt=3000) for n in range(20)]
+    for one in agents:
+        one["request"]["messages"] += asked
+    found = estimated(lines(agents, "agents.jsonl"))
+    assert part(plain, "history").combined.high == 0
+    saved = part(found, "history").combined
+    assert 0 < saved.low < saved.likely < saved.high < 0.3 * found.savings.before
