@@ -174,7 +174,7 @@ def _sense(settings: RecipeSettings) -> Iterator[Finding]:
     if settings.cache is not None and settings.cache.ttl_seconds > _LONG_TTL_SECONDS:
         days = settings.cache.ttl_seconds / 86_400
         yield Finding("warn", f"stored answers are served for {days:.0f} days; lower cache.ttl_seconds unless they never go stale")
-    if settings.cache is None and settings.route is None and settings.cap is None:
+    if settings.cache is None and settings.route is None and settings.cap is None and settings.batch is None:
         yield Finding("warn", "no technique is on, so nothing is saved; add 'cache: {}', 'route: {}' or 'cap: {}'")
 
 

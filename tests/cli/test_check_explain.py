@@ -112,3 +112,8 @@ def test_explain_refuses_what_is_no_request_and_says_what_to_give(cli: Cli, text
     assert ran.exit_code == 2
     assert words in ran.stderr
     assert "Give one chat completion body" in ran.stderr
+
+
+def test_a_recipe_that_saves_by_its_batch_lane_alone_is_not_told_that_it_saves_nothing(cli: Cli) -> None:
+    for name in ("embed", "evaluate"):
+        assert "nothing is saved" not in cli("check", name).stdout
