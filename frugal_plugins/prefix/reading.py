@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from typing import Any, Final
 
 from frugal_plugins.prefix.cost import static_params_tokens
@@ -55,6 +55,10 @@ class State:
     def cold_share(self) -> float:
         """How likely the next call finds nothing in the cache, from the pauses so far."""
         return self.colds / (self.gaps + _GAPS_ASSUMED_WARM)
+
+    def followed_after(self, pause_seconds: float, ttl_seconds: float) -> State:
+        """The state with one more call in it, so long after the last."""
+        return replace(self, gaps=self.gaps + 1, colds=self.colds + (pause_seconds >= ttl_seconds))
 
     def as_json(self) -> dict[str, Any]:
         """For the session store."""

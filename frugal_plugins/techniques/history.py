@@ -160,8 +160,7 @@ class _Work:
             warm = False
         local = self.history.summariser is None
         if not self.fresh:
-            cold = now - self.state.at_seconds >= self.plan.ttl_seconds
-            self.state = replace(self.state, gaps=self.state.gaps + 1, colds=self.state.colds + cold)
+            self.state = self.state.followed_after(now - self.state.at_seconds, self.plan.ttl_seconds)
         choice = choose(
             reading,
             self.state,
@@ -261,7 +260,8 @@ class _Work:
             return replace(choice, state=ready)
         self.wants_summary = len(reading.messages) - self.state.asked >= _ASK_AGAIN_AFTER or not self.state.asked
         carried = replace(self.state, carry=self.state.carry + max(0.0, choice.saves))
-        return Choice(carried, None, "a model is asked for a summary; it is used from the next turn on", choice.saves)
+        asks, waits = "a model is asked for a summary; it is used from the next turn on", "a model's summary is not there yet"
+        return Choice(carried, None, asks if self.wants_summary else waits, choice.saves)
 
     def _local_summary(self, cut: int, budget_tokens: int | None = None) -> str:
         budget = budget_tokens or summary_budget(self.reading, cut, self.history.terms)
@@ -271,8 +271,8 @@ class _Work:
 
     def _next_cut(self) -> int:
         turns = [place for place, message in enumerate(self.reading.messages) if is_user_turn(message)]
-        from_end = turns[-self.history.terms.keep_turns] if len(turns) >= self.history.terms.keep_turns else self.reading.head
-        return max(self.state.cut, from_end)
+        keep = self.history.terms.keep_turns
+        return max(self.state.cut, turns[-keep] if len(turns) >= keep else self.reading.head)
 
     def _recalled(self, shown: list[Message], saved_tokens: int) -> tuple[list[Message], int]:
         """Quote back what the question asks for, within a quarter of what this call saves when it has to pay."""
