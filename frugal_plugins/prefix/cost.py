@@ -103,6 +103,13 @@ class CachePlan:
         """The plan as later calls will meet it when such a share of them comes after the cache has gone cold."""
         return replace(self, read=min(1.0, self.read + cold_share * (self.write - self.read)))
 
+    def counted(self, real_tokens: float) -> CachePlan:
+        """The plan in tokens as they are counted here, when the provider counts so many for each of them."""
+        if real_tokens == 1.0:
+            return self
+        minimum, sure = round(self.minimum_tokens / real_tokens), round(self.uncached_below / real_tokens)
+        return replace(self, minimum_tokens=minimum, uncached_below=sure)
+
     def without_cache(self) -> CachePlan:
         """The plan of a model whose prompts are not cached after all."""
         return CachePlan(minimum_tokens=self.minimum_tokens, ttl_seconds=self.ttl_seconds)

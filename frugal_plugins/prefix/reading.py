@@ -6,11 +6,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any, Final
 
-from frugal_plugins.prefix.cost import static_params_tokens
+from frugal_plugins.prefix.cost import CachePlan, static_params_tokens
 from frugal_plugins.request import Message, Request
 from frugal_plugins.text.turns import chained, digest, head_length, tokens_of
+from frugal_plugins.usage import Usage
 
 _GAPS_ASSUMED_WARM: Final = 4
+_MISCOUNTED: Final = 0.02
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +29,7 @@ class State:
         gaps, colds: how many calls followed another, and how many of them after the cache had gone cold.
         cold_reads: how often in a row the provider read nothing from its cache although it should have.
         reads_short: whether the provider has read from its cache in a prompt it was thought to be too short for.
+        real_tokens: how many tokens the provider counts for each that is counted here.
         asked: how many messages there were when a model was last asked for a summary.
         pending: a summary a model wrote for later, with its cut and digest.
     """
@@ -43,6 +46,7 @@ class State:
     colds: int = 0
     cold_reads: int = 0
     reads_short: bool = False
+    real_tokens: float = 1.0
     asked: int = 0
     pending: tuple[int, str, str] | None = None
 
@@ -59,6 +63,21 @@ class State:
     def followed_after(self, pause_seconds: float, ttl_seconds: float) -> State:
         """The state with one more call in it, so long after the last."""
         return replace(self, gaps=self.gaps + 1, colds=self.colds + (pause_seconds >= ttl_seconds))
+
+    def learnt(self, usage: Usage, sent_tokens: int, expected_read: int, plan: CachePlan) -> State:
+        """The state after the provider said what it counted and read.
+
+        One that reads nothing where its cache should be warm does not cache this conversation.
+        """
+        if not usage.input_tokens or not sent_tokens:
+            return self
+        ratio = min(2.0, max(0.5, usage.input_tokens / sent_tokens))
+        known = replace(self, real_tokens=ratio) if abs(ratio - self.real_tokens) > _MISCOUNTED else self
+        if usage.cache_read_tokens and sent_tokens < plan.uncached_below:
+            known = replace(known, reads_short=True)
+        if expected_read < plan.minimum_tokens:
+            return known
+        return replace(known, cold_reads=0 if usage.cache_read_tokens else min(2, self.cold_reads + 1))
 
     def as_json(self) -> dict[str, Any]:
         """For the session store."""

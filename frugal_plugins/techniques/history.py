@@ -142,11 +142,13 @@ class _Work:
     summaries: dict[tuple[int, int], str] = field(init=False, default_factory=dict)
     wants_summary: bool = field(init=False, default=False)
     expected_read: int = field(init=False, default=0)
+    sent_tokens: int = field(init=False, default=0)
 
     def __post_init__(self) -> None:
         self.reading = Reading.of(self.request)
         self.counted = {id(message): tokens for message, tokens in zip(self.reading.messages, self.reading.tokens, strict=True)}
         self._load()
+        self.plan = self.plan.counted(self.state.real_tokens)
 
     def decide(self) -> list[Message]:
         """The messages to send."""
@@ -187,22 +189,17 @@ class _Work:
             shown = self._view(self.state)
         after = reading.params_tokens + sum(self._tokens(message) for message in shown)
         shown, recalled = self._recalled(shown, before - after)
+        self.sent_tokens = after + recalled
         action = "compacted" if keep else "kept" if self.state.mark or after < before else "left"
         why = f"{choice.why}{f'; {recalled} tokens quoted back' if recalled else ''}"
         self.ctx.note(self.history.name, action, why, tokens_before=before, tokens_after=after + recalled)
         return shown
 
     def learn(self, reply: Reply) -> None:
-        """A provider that reads nothing where its cache should be warm does not cache this conversation."""
-        usage = reply.usage
-        if usage.cache_read_tokens and usage.input_tokens < self.plan.uncached_below and not self.state.reads_short:
-            self.state = replace(self.state, reads_short=True)
-            self._save()
-        if self.expected_read < self.plan.minimum_tokens or not usage.input_tokens:
-            return
-        cold = 0 if usage.cache_read_tokens else min(2, self.state.cold_reads + 1)
-        if cold != self.state.cold_reads:
-            self.state = replace(self.state, cold_reads=cold)
+        """Remember what the provider's usage says about its cache and its tokens."""
+        learnt = self.state.learnt(reply.usage, self.sent_tokens, self.expected_read, self.plan)
+        if learnt != self.state:
+            self.state = learnt
             self._save()
 
     def ask_for_summary(self, model: str) -> Flow:

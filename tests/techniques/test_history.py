@@ -267,6 +267,21 @@ def test_what_is_too_short_to_be_cached_is_summed_up_at_once_and_sent_whole_when
     assert sent_tokens[first_cached] == whole[first_cached]
 
 
+def test_a_provider_that_counts_more_tokens_caches_sooner() -> None:
+    technique, whole_from = History(prices=prices()), []
+    for messages in asked(chat(9)):
+        taken: list[int] = []
+
+        def model(call: Call, taken: list[int] = taken) -> Reply:
+            taken.append(tokens_sent(call.request.messages))
+            return Reply({"role": "assistant", "content": "ok"}, "openai/house", Usage(input_tokens=int(taken[0] * 1.4)))
+
+        send(Request("openai/house", tuple(messages), session="s"), model, technique, clock=lambda messages=messages: len(messages) * 1.0)  # type: ignore[misc]
+        whole_from.append((tokens_sent(messages) * 1.4 >= 1024, taken[0] == tokens_sent(messages)))
+    assert (False, False) in whole_from
+    assert next(whole for cached, whole in whole_from if cached)
+
+
 def test_where_short_prompts_may_be_cached_they_are_left_whole() -> None:
     """DeepSeek reads short prompts too; nobody wrote a minimum down for a house's own model; and a provider's own word counts most."""
     reads = Usage(input_tokens=600, cache_read_tokens=512)
