@@ -272,13 +272,13 @@ class _Work:
         return max(self.state.cut, turns[-keep] if len(turns) >= keep else self.reading.head)
 
     def _recalled(self, shown: list[Message], saved_tokens: int) -> tuple[list[Message], int]:
-        """Quote back what the question asks for, within a quarter of what this call saves when it has to pay."""
+        """Quote back what the question asks for, within a fifth of what this call saves when it has to pay."""
         reading, history = self.reading, self.history
         if not self.state.mark or not history.recall_tokens or not is_user_turn(reading.messages[-1]):
             return shown, 0
         pays = history.terms.when == "it_pays"
         cached = self.plan.caches and sum(reading.tokens) + reading.params_tokens >= self.plan.uncached_below
-        worth = saved_tokens / 4 * (self.plan.read / self.plan.write if cached else 1.0)
+        worth = saved_tokens / 5 * (self.plan.read / self.plan.write if cached else 1.0)
         budget = min(history.recall_tokens, int(worth)) if pays else history.recall_tokens
         if budget - _RECALL_FRAME_TOKENS < _LEAST_RECALL_TOKENS:
             return shown, 0
