@@ -8,10 +8,10 @@ from typing import Final
 
 from frugal_plugins.answers import AnswerFile, NearAnswers, PostgresAnswers
 from frugal_plugins.errors import FrugalError, InputError
+from frugal_plugins.postgres import is_postgres
 from frugal_plugins.recipe.recipe import Recipe
 from frugal_plugins.techniques.cache import Cache
 
-_ADDRESSES: Final = ("postgresql://", "postgres://")
 _ANY_NUMBER: Final = 10_000_000
 
 
@@ -59,7 +59,7 @@ def recipe_with_cache(name: str) -> tuple[Recipe, Cache]:
 
 
 def _store(path: str, *, made: bool) -> NearAnswers:
-    if path.startswith(_ADDRESSES):
+    if is_postgres(path):
         return PostgresAnswers(path)
     if not made and not Path(path).is_file():
         raise InputError(f"{path} is not there; it is made with the first stored answer. Check cache.path and the folder you are in")
@@ -68,4 +68,4 @@ def _store(path: str, *, made: bool) -> NearAnswers:
 
 def _shown(path: str) -> str:
     """A name for messages: an address without its user and password."""
-    return path.partition("://")[0] + "://…" + path.rpartition("@")[2] if path.startswith(_ADDRESSES) else path
+    return path.partition("://")[0] + "://…" + path.rpartition("@")[2] if is_postgres(path) else path
