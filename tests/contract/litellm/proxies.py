@@ -86,7 +86,7 @@ class RunningProxy:
             if len(found) >= count:
                 break
             time.sleep(0.05)
-        time.sleep(0.3)  # one more would be one too many
+        time.sleep(0.6)  # one more would be one too many
         found = [row for row in self._all() if row["id"] not in self._seen]
         self._seen |= {row["id"] for row in found}
         return found
@@ -147,7 +147,9 @@ def in_front_of(
     log = folder / "proxy.log"
     command = [str(Path(sys.executable).with_name("litellm")), "--config", str(config), "--host", "127.0.0.1", "--port", str(port)]
     offline = {f"LITELLM_LOCAL_{name}": "True" for name in ("ANTHROPIC_BETA_HEADERS", "BLOG_POSTS", "MODEL_COST_MAP", "POLICY_TEMPLATES")}
-    env = {**os.environ, **offline, "FRUGAL_RECIPE": recipe, "PYTHONPATH": str(ROOT)}
+    # Where another LiteLLM is laid over the installed one, the proxy is that one.
+    path = os.pathsep.join(part for part in (str(ROOT), os.environ.get("PYTHONPATH")) if part)
+    env = {**os.environ, **offline, "FRUGAL_RECIPE": recipe, "PYTHONPATH": path}
     with log.open("w") as out, subprocess.Popen(command, env=env, stdout=out, stderr=subprocess.STDOUT, cwd=folder) as process:
         try:
             _wait_for(process, f"http://127.0.0.1:{port}/health/liveliness", log)

@@ -57,6 +57,7 @@ def keyed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningProxy]:
 
 @pytest.fixture(autouse=True)
 def _nothing_left(keyed: RunningProxy) -> Iterator[None]:
+    keyed.new_rows(0)
     keyed.sandbox.reset()
     yield
     keyed.sandbox.reset()

@@ -18,6 +18,7 @@ from tests.contract.litellm.proxies import RunningProxy, running
 
 @pytest.fixture(autouse=True)
 def _nothing_left(proxy: RunningProxy) -> Iterator[None]:
+    proxy.new_rows(0)
     proxy.sandbox.reset()
     yield
     proxy.sandbox.reset()

@@ -39,6 +39,7 @@ def strange(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningProxy]:
 
 @pytest.fixture(autouse=True)
 def _nothing_left(strange: RunningProxy) -> Iterator[None]:
+    strange.new_rows(0)
     strange.sandbox.reset()
     yield
     strange.sandbox.reset()
