@@ -69,6 +69,7 @@ class Evidence:
     _asked: Any = field(init=False, repr=False)
     _new: Any = field(init=False, repr=False)
     _counts: dict[str, Any] = field(default_factory=_nothing, repr=False)
+    _usual: int = 0
     _bar: int | None = None
     _recent: list[float] = field(default_factory=lambda: [0.0, 0.0, 0.0])
     _since: int = 0
@@ -81,6 +82,7 @@ class Evidence:
         self._asked = np.asarray(self.asked, dtype=float)
         self._new = np.asarray(self.new, dtype=float) if len(self.new) else np.zeros(DEGREES)
         self._first = fitted(self._asked, np.asarray(self.wrong, dtype=float), believed())
+        self._usual = _lowest(*self._outlook(new=0.0), self.max_wrong_percent) or DEGREES
         self._bar = self._lowest_bar()
 
     @property
@@ -184,9 +186,9 @@ class Evidence:
             self._recent[place] = _RECENT * self._recent[place] + count
 
     def _zone(self) -> slice:
-        """The degrees just below the bar."""
+        """The degrees just below the bar, or from just below where it would be without new kinds of questions."""
         top = DEGREES if self._bar is None else self._bar
-        return slice(max(0, top - _LOOKED_AT), top)
+        return slice(max(0, min(top, self._usual) - _LOOKED_AT), top)
 
     def _again(self, *, now: bool = False) -> None:
         self._since += 1
@@ -194,8 +196,11 @@ class Evidence:
             self._since = 0
             self._bar = self._lowest_bar()
 
-    def _outlook(self) -> tuple[Any, Any]:
-        """By degree, if the bar were there: the share of wrong requests from now on; and of all, with the margin."""
+    def _outlook(self, new: float | None = None) -> tuple[Any, Any]:
+        """By degree, if the bar were there: the share of wrong requests from now on; and of all, with the margin.
+
+        `new`: the share of questions of a new kind, where it is not to be estimated.
+        """
         import numpy as np
 
         counts, live = self._counts, float(self._counts["bar"].sum())
@@ -204,7 +209,8 @@ class Evidence:
         weight = min(self.requests, _REMEMBERED)
         sure = (counts["found"] + self._asked * (weight / max(1, self.requests))) / (live + weight)
         served = counts["found"] - counts["missed"] - audited
-        new, worse = self._share_of_new(), _worse(audited, caught, curve.wrong)
+        new = self._share_of_new() if new is None else new
+        worse = _worse(audited, caught, curve.wrong)
         rate = _from_there_on(sure * curve.wrong + new * self._new) + worse * _from_there_on(sure)
         rate = rate + _from_there_on(counts["rejected"]) / (self.requests + live)
         spent = float((served * curve.wrong + new * self._new * np.cumsum(counts["bar"][:-1])).sum()) + float(worse[0] * served.sum())
@@ -224,12 +230,15 @@ class Evidence:
         return max(_excess(float(counts["wrong"][zone].sum()), float(then), float(fresh)), _excess(*self._recent))
 
     def _lowest_bar(self) -> int | None:
-        import numpy as np
+        return _lowest(*self._outlook(), self.max_wrong_percent)
 
-        budget = self.max_wrong_percent / 100
-        rate, bound = self._outlook()
-        fitting = np.flatnonzero((bound <= budget) & (rate <= budget))
-        return int(fitting[0]) if len(fitting) else None
+
+def _lowest(rate: Any, bound: Any, max_wrong_percent: float) -> int | None:
+    """The lowest degree at which neither is above the budget."""
+    import numpy as np
+
+    fitting = np.flatnonzero((bound <= max_wrong_percent / 100) & (rate <= max_wrong_percent / 100))
+    return int(fitting[0]) if len(fitting) else None
 
 
 def _from_there_on(by_degree: Any) -> Any:

@@ -189,6 +189,21 @@ def test_what_is_found_to_be_of_a_new_kind_raises_the_bar() -> None:
     assert known.bar is None or known.bar > unaware.bar
 
 
+def test_when_new_kinds_of_questions_would_be_too_dear_nothing_is_served_until_misses_show_that_there_are_none() -> None:
+    asked = [5.0 if 60 <= number < 260 else 0.0 for number in range(DEGREES)]
+    wrong = [count * (1 - probability_at(number)) for number, count in enumerate(asked)]
+    evidence = Evidence(1000, wrong, asked, 1.0, [0.005 if 60 <= number < 260 else 0.0 for number in range(DEGREES)])
+    careful, dice = evidence.bar, random.Random(2)
+    for _ in range(3_000):
+        at = dice.randrange(60, 260)
+        if evidence.bar is not None and at >= evidence.bar:
+            evidence.served(at)
+        else:
+            evidence.labelled_miss(at, dice.random() < probability_at(at))
+    assert evidence.bar is not None
+    assert careful is None or evidence.bar < careful - 20
+
+
 def test_the_wrong_answers_served_stay_within_the_budget_and_most_of_it_is_used() -> None:
     dice, evidence, hits, wrong = random.Random(4), an_evidence(2000), 0, 0
     for _ in range(12_000):
