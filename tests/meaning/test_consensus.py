@@ -181,12 +181,15 @@ def test_what_is_found_to_be_of_a_new_kind_raises_the_bar() -> None:
     wrong = [count * (1 - probability_at(number)) for number, count in enumerate(asked)]
     known = Evidence(1000, wrong, asked, 1.0, [0.005 if number < 200 else 0.0 for number in range(DEGREES)])
     unaware = Evidence(1000, wrong, asked)
+    usual, before = unaware.bar, known.bar
+    assert usual is not None
+    assert before is not None
     for evidence in (known, unaware):
         for number in range(300):
-            bar = evidence.bar if evidence.bar is not None else DEGREES
-            evidence.labelled_miss(bar - 1 - number % 40, right=number % 4 > 0)
+            at = usual - 1 - number % 40
+            evidence.labelled_miss(at, right=(number * 7919 % 1000) / 1000 < probability_at(at) - 0.1)
     assert unaware.bar is not None
-    assert known.bar is None or known.bar > unaware.bar
+    assert known.bar is None or known.bar > max(before, unaware.bar)
 
 
 def test_when_new_kinds_of_questions_would_be_too_dear_nothing_is_served_until_misses_show_that_there_are_none() -> None:
