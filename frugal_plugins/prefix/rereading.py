@@ -220,4 +220,5 @@ def prompt_of(request: Request, conversation: Hashable, kind: str) -> Prompt:
             text = value if isinstance(value, str) else canonical(value)
             chars, front = chars + len(text), front + len(text)
             names.append(hash(text))
-    return Prompt(chars / 4, ((conversation, chars / 4), (("front", *names), front / 4)), kind)
+    whole = ((conversation, chars / 4),)
+    return Prompt(chars / 4, (*whole, (("front", *names), front / 4)) if front else whole, kind)

@@ -123,6 +123,15 @@ def test_a_cache_that_was_never_read_is_not_counted_on() -> None:
     assert warm[-1] < 4_000
 
 
+def test_conversations_without_a_front_have_nothing_in_common() -> None:
+    one, other = (prompt_of(Request(GPT, ({"role": "user", "content": "q " * 4_000},)), name, "other") for name in ("a", "b"))
+    seen = Rereading(PRICES)
+    seen.note(one, GPT, Usage(2_000, output_tokens=5), 0.0)
+    assert seen.warm_tokens(one, GPT, 1.0) > 1_000
+    assert seen.warm_tokens(other, GPT, 1.0) == 0
+    assert {key for key, _ in one.parts}.isdisjoint(key for key, _ in other.parts)
+
+
 def test_reading_instead_of_writing() -> None:
     usage = Usage(1000, cache_write_5m_tokens=600, output_tokens=5)
     assert read_instead(usage, 0) == usage
