@@ -131,6 +131,10 @@ class Desk:
         """Whether the time of batches is over."""
         return self.clock() >= self.switch_at()
 
+    def stopping(self) -> bool:
+        """Whether somebody, here or in another process, has asked for the job to be stopped."""
+        return bool(self.store.count("SELECT count(*) FROM jobs WHERE id = ? AND state = 'cancelling'", self.job))
+
     def usd(self, model: str, usage: Usage, lane: PriceLane) -> Decimal | None:
         """What a call costs; None for a model without a price in that lane."""
         at = dt.datetime.fromtimestamp(self.recipe.clock(), tz=dt.UTC)

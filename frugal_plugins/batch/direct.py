@@ -21,6 +21,8 @@ from frugal_plugins.usage import Usage
 
 Call = Mapping[str, Any]
 
+_AT_ONCE: Final = 5000
+
 _ANSWERED: Final = (
     "UPDATE calls SET state = 'answered', reply = ?, raw = ?, picousd = ?, took_seconds = ?, lane = ?, body = NULL "
     "WHERE job = ? AND row = ? AND n = ?"
@@ -107,16 +109,16 @@ def go_direct(desk: Desk) -> int:
     return changed
 
 
-def give_up_late(desk: Desk) -> None:
-    """The deadline has passed: what is still only planned ends as an error."""
-    planned = desk.store.all("SELECT row, n FROM calls WHERE job = ? AND state = 'planned'", desk.job)
-    if not planned:
-        return
-    with desk.store.writing() as db:
-        for call in planned:
-            words = "the deadline passed before there was an answer; allow a deadline_lane, more hours or more dollars"
-            give_back(desk, db, (call["row"], call["n"]), 0, words, again=False)
-    desk.persisted("late")
+def give_up(desk: Desk, words: str) -> int:
+    """What is still only planned ends as an error. Returns how many calls that were."""
+    count = 0
+    while planned := desk.store.all("SELECT row, n FROM calls WHERE job = ? AND state = 'planned' LIMIT ?", desk.job, _AT_ONCE):
+        with desk.store.writing() as db:
+            for call in planned:
+                give_back(desk, db, (call["row"], call["n"]), 0, words, again=False)
+        count += len(planned)
+        desk.persisted("given up")
+    return count
 
 
 def resume_direct(desk: Desk) -> int:

@@ -6,26 +6,31 @@ import os
 import secrets
 import time
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from decimal import Decimal
+from typing import Final
 
 from frugal_plugins.batch.bodies import Wording
 from frugal_plugins.batch.desk import Desk
-from frugal_plugins.batch.direct import give_up_late, go_direct, resume_direct, send_direct
+from frugal_plugins.batch.direct import give_up, go_direct, resume_direct, send_direct
 from frugal_plugins.batch.forming import form_batches
-from frugal_plugins.batch.http import NoAnswer, Refusal
 from frugal_plugins.batch.planning import Plan, plan_rows
 from frugal_plugins.batch.postgres_store import open_store
 from frugal_plugins.batch.reading import JobStatus, RowResult, results_of, status_of
 from frugal_plugins.batch.rows import NewRow
 from frugal_plugins.batch.settings import BatchSettings
-from frugal_plugins.batch.store import JobStore
-from frugal_plugins.batch.submitting import advance_batch, open_batches, release
+from frugal_plugins.batch.stopping import next_look, stop_batches, stop_job, wait_for_worker
+from frugal_plugins.batch.store import JobStore, JobTaken
+from frugal_plugins.batch.submitting import advance_batch, open_batches
 from frugal_plugins.batch.waves import advance_rows
 from frugal_plugins.errors import InputError
 from frugal_plugins.ledger.settle import Entry
 from frugal_plugins.recipe.recipe import Recipe
+
+_LATE: Final = "the deadline passed before there was an answer; allow a deadline_lane, more hours or more dollars"
+_LOOK_SECONDS: Final = 5.0
+_LOOKS_A_PAUSE: Final = 20
 
 
 class BatchJobs:
@@ -99,35 +104,29 @@ class BatchJobs:
             while desk is not None and (wait := _step(desk)) is not None:
                 if watch is not None:
                     watch(self.status(job))
-                self.sleep(wait)
+                self._rest(desk, wait)
         return self.status(job)
 
     def submit(self, job: str) -> JobStatus:
         """Plan the job's rows and hand its batches in, and wait for nothing."""
         with self._at(job) as desk:
-            if desk is not None:
-                advance_rows(desk)
+            if desk is not None and not desk.stopping():
+                advance_rows(desk, desk.stopping)
                 desk_held = form_batches(desk)
-                for batch in open_batches(desk):
-                    if batch["state"] in ("intended", "uploaded"):
-                        advance_batch(desk, batch)
+                _advance_batches(desk, only=("intended", "uploaded"))
                 _close_if_over(desk, held_back=desk_held)
         return self.status(job)
 
-    def cancel(self, job: str) -> JobStatus:
-        """Stop a job: its batches are cancelled and harvested, nothing further is asked."""
-        with self._at(job) as desk:
-            if desk is not None:
-                _stop_batches(desk)
-                while open_batches(desk):
-                    _advance_batches(desk)
-                    if open_batches(desk):
-                        self.sleep(max(1.0, _next_look(desk)))
-                advance_rows(desk)
-                give_up_late(desk)
-                advance_rows(desk)
-                with self.store.writing() as db:
-                    db.execute("UPDATE jobs SET state = 'cancelled', why = 'cancelled by you' WHERE id = ?", (job,))
+    def cancel(self, job: str, told: Callable[[], None] = lambda: None) -> JobStatus:
+        """Stop a job: its batches are cancelled and harvested, nothing further is asked. Waits until that is done.
+
+        Where another process works on the job it does the stopping, and `told` is called once; where that process has died, this
+        one does it. A job that is over stays as it is.
+        """
+        self.store.ask_to_stop(job)
+        while not wait_for_worker(self.store, job, self.sleep, told):
+            with suppress(JobTaken):
+                self.run(job)
         return self.status(job)
 
     def reconcile(self, job: str) -> JobStatus:
@@ -163,6 +162,16 @@ class BatchJobs:
             done.append(self.run(job, watch))
         return done
 
+    def _rest(self, desk: Desk, seconds: float) -> None:
+        """Wait, unless somebody asks for the job to be stopped meanwhile."""
+        if desk.stopping():
+            self.sleep(seconds)
+            return
+        part = max(_LOOK_SECONDS, seconds / _LOOKS_A_PAUSE)
+        while seconds > 0 and not desk.stopping():
+            self.sleep(min(part, seconds))
+            seconds -= part
+
     @contextmanager
     def _at(self, job: str) -> Iterator[Desk | None]:
         """The desk of a job that is open, with the store to ourselves; None when it is over."""
@@ -174,35 +183,37 @@ class BatchJobs:
             desk = Desk(self.store, self.recipe, job, settings, row["created"], self.wording, self.clock, self.persisted, self.heard)
             try:
                 resume_direct(desk)
-                yield desk if row["state"] == "open" else None
+                yield desk if row["state"] in ("open", "cancelling") else None
             finally:
                 desk.close()
 
 
 def _step(desk: Desk) -> float | None:
     """One round: rows, batches, direct calls; then how long to wait."""
-    advance_rows(desk)
+    if desk.stopping():
+        return stop_job(desk)
+    advance_rows(desk, desk.stopping)
     late = desk.late()
     if late:
-        _stop_batches(desk)
+        stop_batches(desk)
     _advance_batches(desk)
-    advance_rows(desk)
+    advance_rows(desk, desk.stopping)
     held_back = False
     if late:
         go_direct(desk)
     else:
         held_back = form_batches(desk)
         _advance_batches(desk, only=("intended", "uploaded"))
-    while send_direct(desk):
+    while not desk.stopping() and send_direct(desk):
         advance_rows(desk)
         if late:
             go_direct(desk)
     if desk.clock() >= desk.deadline():
-        give_up_late(desk)
-    advance_rows(desk)
-    if _close_if_over(desk, held_back=held_back):
-        return None
-    return max(1.0, _next_look(desk))
+        give_up(desk, _LATE)
+    advance_rows(desk, desk.stopping)
+    if desk.stopping():
+        return stop_job(desk)
+    return None if _close_if_over(desk, held_back=held_back) else next_look(desk)
 
 
 def _look_now(desk: Desk) -> None:
@@ -213,35 +224,9 @@ def _look_now(desk: Desk) -> None:
 
 def _advance_batches(desk: Desk, only: tuple[str, ...] = ()) -> None:
     for batch in open_batches(desk):
-        if not only or batch["state"] in only:
+        new = batch["state"] in ("intended", "uploaded")
+        if (not only or batch["state"] in only) and not (new and desk.stopping()):
             advance_batch(desk, batch)
-
-
-def _stop_batches(desk: Desk) -> None:
-    """Cancel what was handed in; give back what was not. A batch nobody can find is waited for as long as there is time."""
-    for batch in open_batches(desk):
-        if batch["state"] in ("intended", "uploaded"):
-            release(desk, batch, "stopped before it was handed in")
-        elif batch["state"] == "submitting" and desk.clock() >= desk.switch_at() + desk.settings.cancel_seconds:
-            release(desk, batch, "handed in without an answer, and not found before the deadline; it may be paid without a result")
-        elif batch["state"] == "submitted" and batch["status"] not in ("cancelling", "canceling"):
-            try:
-                desk.lane(batch["provider"], batch["endpoint"]).cancel(batch["provider_id"])
-            except (Refusal, NoAnswer):
-                continue
-            with desk.store.writing() as db:
-                status = "canceling" if batch["provider"] == "anthropic" else "cancelling"
-                db.execute("UPDATE batches SET status = ?, not_before = 0 WHERE id = ?", (status, batch["id"]))
-            desk.persisted("cancelled")
-
-
-def _next_look(desk: Desk) -> float:
-    """Seconds until something is due: a batch's next look, or the moment the batches are stopped."""
-    now = desk.clock()
-    due = [batch["not_before"] for batch in open_batches(desk)]
-    if not desk.late():
-        due.append(desk.switch_at())
-    return min((moment for moment in due), default=now + desk.settings.poll_seconds) - now
 
 
 def _close_if_over(desk: Desk, *, held_back: bool) -> bool:
@@ -255,6 +240,6 @@ def _close_if_over(desk: Desk, *, held_back: bool) -> bool:
             return False
         state, why = "held", f"{planned:,} calls could cross max_usd of {desk.settings.max_usd}; allow more and run the job again"
     with desk.store.writing() as db:
-        db.execute("UPDATE jobs SET state = ?, why = ? WHERE id = ?", (state, why, desk.job))
+        closed = db.execute("UPDATE jobs SET state = ?, why = ? WHERE id = ? AND state = 'open'", (state, why, desk.job)).rowcount
     desk.persisted("closed")
-    return True
+    return bool(closed)

@@ -26,11 +26,12 @@ class RowFailed(FrugalError):
 def begin_once(jobs: BatchJobs, rows: Sequence[NewRow]) -> str:
     """The job of exactly these rows: one that an earlier process began and did not hand over, else a new one. Nothing is sent.
 
-    Each new job has a name of its own, because the ledger books a row under its job's name and books no name twice.
+    One that somebody cancelled stays as it is, and another is begun. Each new job has a name of its own, because the ledger books a
+    row under its job's name and books no name twice.
     """
     digest = hashlib.sha256("\n".join([jobs.recipe.name, *map(pack_row, rows)]).encode("utf-8", "surrogatepass")).hexdigest()
     name = f"once-{digest[:_NAME_CHARS]}"
-    known = jobs.store.one("SELECT id FROM jobs WHERE id LIKE ? ORDER BY created DESC LIMIT 1", f"{name}-%")
+    known = jobs.store.one("SELECT id FROM jobs WHERE id LIKE ? AND state != 'cancelled' ORDER BY created DESC LIMIT 1", f"{name}-%")
     return jobs.add(rows, f"{name}-{secrets.token_hex(3)}") if known is None else str(known["id"])
 
 

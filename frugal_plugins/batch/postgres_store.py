@@ -15,14 +15,14 @@ from functools import lru_cache
 from importlib.util import find_spec
 from typing import Any, Final
 
-from frugal_plugins.batch.store import JobStore
+from frugal_plugins.batch.store import JobStore, JobTaken
 from frugal_plugins.batch.tables import APPLICATION, POSTGRES, VERSION
 from frugal_plugins.errors import FrugalError, MissingExtra
 
 _NAME: Final = re.compile(r"[a-z_][a-z0-9_]{0,40}")
 _PASSWORD: Final = re.compile(r"(?<=//)[^@/]*@|(?<=password=)\S+")
 _FREE: Final = (
-    "SELECT id FROM jobs WHERE state = 'open' AND recipe = ? AND NOT EXISTS "
+    "SELECT id FROM jobs WHERE state IN ('open', 'cancelling') AND recipe = ? AND NOT EXISTS "
     "(SELECT 1 FROM leases WHERE leases.job = jobs.id AND leases.until > now()) ORDER BY created, id LIMIT 1 FOR UPDATE SKIP LOCKED"
 )
 _TAKE: Final = (
@@ -103,11 +103,11 @@ class PostgresJobStore(JobStore):
 
     @contextmanager
     def alone(self, job: str) -> Iterator[None]:
-        """One worker at a time works on a job; its lease is renewed until the block ends."""
+        """One worker at a time works on a job; its lease is renewed until the block ends. Raises JobTaken."""
         if self.db.execute(_TAKE, (job, self._worker, self._lease_seconds)).fetchone() is None:
             until = self.one("SELECT until FROM leases WHERE job = ?", job)
             when = f" until {until['until']:%H:%M:%S %Z}, or as long as it lives" if until else ""
-            raise FrugalError(f"another worker is working on job '{job}'{when}; wait for it, or work on another job")
+            raise JobTaken(f"another worker is working on job '{job}'{when}; wait for it, or work on another job")
         over, self._leased = threading.Event(), job
         keeper = threading.Thread(target=self._keep, args=(job, over), name="frugal-lease", daemon=True)
         keeper.start()
@@ -132,7 +132,7 @@ class PostgresJobStore(JobStore):
             beat.connection.close()
 
     def open_job(self, recipe: str) -> str | None:
-        """A job of a recipe that is open and that nobody works on, the oldest first; it is leased to this worker from here on."""
+        """A job of a recipe that is not over and that nobody works on, the oldest first; it is leased to this worker from here on."""
         with self.writing() as db:
             found = db.execute(_FREE, (recipe,)).fetchone()
             if found is None:

@@ -56,7 +56,7 @@ class JobStatus:
     """How far a job is.
 
     Attributes:
-        state: `open`, `done`, `held` (the dollar limit), or `cancelled`.
+        state: `open`, `done`, `held` (the dollar limit), `cancelling` (it was asked to stop), or `cancelled`.
         planned: calls that are not handed in yet: they wait for their turn, or could cross the dollar limit.
         late_extra_usd: what the lanes that filled in before the deadline cost above the batch price.
         late_rows: calls that were filled in that way, by lane.
@@ -85,7 +85,7 @@ class JobStatus:
     @property
     def over(self) -> bool:
         """Whether nothing more will happen by itself."""
-        return self.state != "open"
+        return self.state not in ("open", "cancelling")
 
 
 def status_of(store: JobStore, job: str, now: float | None = None) -> JobStatus:

@@ -7,13 +7,14 @@ PostgreSQL (`postgres_store.py`) has the same face, for several workers.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Final
+from typing import IO, Any, Final
 
 from frugal_plugins.batch.rows import Journaled, NewRow, StoredRow, pack_row, reply_from, unpack_row
 from frugal_plugins.batch.settings import BatchSettings
@@ -22,11 +23,16 @@ from frugal_plugins.errors import FrugalError, InputError
 from frugal_plugins.sqlite_file import open_sqlite
 from frugal_plugins.usage import Usage
 
-__all__ = ["JobStore", "NewRow", "StoredRow"]
+__all__ = ["JobStore", "JobTaken", "NewRow", "StoredRow"]
 
 _IN_ONE: Final = 1000
 _WAIT_SECONDS: Final = 30.0
+_LOCK_NAME_CHARS: Final = 12
 _JOURNAL: Final = "row, n, model, state, reply, raw, error, leader_row, leader_n, marked_tokens"
+
+
+class JobTaken(FrugalError):
+    """Another process or worker is working on the job."""
 
 
 class JobStore:
@@ -86,23 +92,32 @@ class JobStore:
             ) from error
 
     @contextmanager
-    def alone(self, _job: str) -> Iterator[None]:
-        """One process at a time works on a store; the lock falls with the process that holds it."""
-        with Path(f"{self.path}.lock").open("w", encoding="utf-8") as file:
+    def alone(self, job: str) -> Iterator[None]:
+        """One process at a time works on a job; the lock falls with the process that holds it. Raises JobTaken."""
+        name = hashlib.sha256(job.encode("utf-8", "surrogatepass")).hexdigest()[:_LOCK_NAME_CHARS]
+        place = Path(f"{self.path}.{name}.lock")
+        file = _lock(place)
+        if file is None:
+            raise JobTaken(f"another process is working on job '{job}' in {self.path}; wait for it, or stop it")
+        with file:
             try:
-                import fcntl
-            except ImportError:  # no such lock on Windows: one process there is the user's own care
                 yield
-                return
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError as error:
-                raise FrugalError(f"another process is working on {self.path}; wait for it, or stop it") from error
-            yield
+            finally:
+                place.unlink(missing_ok=True)
+
+    def ask_to_stop(self, job: str) -> str:
+        """Write down that a job is to be stopped; whoever works on it sees that at the next look. Returns the state it was in.
+
+        A job that is over stays as it is. Raises InputError when there is none.
+        """
+        state = str(self.job(job)["state"])
+        with self.writing() as db:
+            db.execute("UPDATE jobs SET state = 'cancelling', why = NULL WHERE id = ? AND state IN ('open', 'held')", (job,))
+        return state
 
     def open_job(self, recipe: str) -> str | None:
-        """A job of a recipe that is open and that nobody works on, the oldest first; None where there is none."""
-        found = self.one("SELECT id FROM jobs WHERE state = 'open' AND recipe = ? ORDER BY created, id LIMIT 1", recipe)
+        """A job of a recipe that is not over and that nobody works on, the oldest first; None where there is none."""
+        found = self.one("SELECT id FROM jobs WHERE state IN ('open', 'cancelling') AND recipe = ? ORDER BY created, id LIMIT 1", recipe)
         return None if found is None else str(found["id"])
 
     def add_job(self, job: str, recipe: str, now: float, settings: BatchSettings, rows: Iterable[NewRow], source: str = "") -> int:
@@ -221,3 +236,21 @@ def _with_tables(db: sqlite3.Connection) -> None:
             for change in FROM_1_TO_2 if version else (*SQLITE.split(";"), f"PRAGMA application_id={APPLICATION}"):
                 db.execute(change)
             db.execute(f"PRAGMA user_version={VERSION}")
+
+
+def _lock(place: Path) -> IO[str] | None:
+    """The file, locked; None where another process has it. Whoever had it takes the file away, so a new one may stand in its place."""
+    try:
+        import fcntl
+    except ImportError:  # no such lock on Windows: one process there is the user's own care
+        return place.open("w", encoding="utf-8")
+    while True:
+        file = place.open("w", encoding="utf-8")
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            file.close()
+            return None
+        if place.exists() and place.stat().st_ino == os.fstat(file.fileno()).st_ino:
+            return file
+        file.close()

@@ -64,6 +64,8 @@ def _upload(desk: Desk, lane: Lane, batch: Batch) -> None:
 
 def _submit(desk: Desk, lane: Lane, batch: Batch) -> None:
     """uploaded: say on disk that money may be spent from here on, then hand the batch in."""
+    if desk.stopping():
+        return
     _set(desk, batch, "submitting", intent_at=desk.clock(), absent_since=None)
     desk.persisted("submitting")
     try:

@@ -31,17 +31,20 @@ _OVER: Final = "UPDATE rows SET state = ?, result = ?, error = ? WHERE job = ? A
 Writes = dict[str, list[tuple[Any, ...]]]
 
 
-def advance_rows(desk: Desk, stop: Callable[[], bool] = lambda: False) -> int:
-    """Run every row that is new or has got its answer. Returns how many there were."""
+def advance_rows(desk: Desk, stop: Callable[[], bool] = lambda: False, *, refused: str | None = None) -> int:
+    """Run every row that is new or has got its answer, until `stop`; new ones are over at once where they are `refused`.
+
+    Returns how many there were.
+    """
     count = 0
     for state in ("new", "ready"):
         while not stop() and (rows := desk.store.rows(desk.job, state, CHUNK)):
-            _advance(desk, rows, new=state == "new")
+            _advance(desk, rows, new=state == "new", refused=refused)
             count += len(rows)
     return count
 
 
-def _advance(desk: Desk, rows: list[StoredRow], *, new: bool) -> None:
+def _advance(desk: Desk, rows: list[StoredRow], *, new: bool, refused: str | None) -> None:
     """One chunk. Rows that are over are booked first and then marked, so that a crash between the two changes nothing."""
     writes: Writes = {sql: [] for sql in (_NEW_CALL, _SAME_CALL, _STATE, _OVER)}
     journals = {} if new else desk.store.journals(desk.job, [row.n for row in rows])
@@ -49,8 +52,8 @@ def _advance(desk: Desk, rows: list[StoredRow], *, new: bool) -> None:
     asking: list[tuple[StoredRow, int, Replayed]] = []
     for row in rows:
         journal = journals.get(row.n, [])
-        refused = length_problem(row.request, desk.settings.most_bytes) if new else None
-        got = replay(desk.unbooked, row, journal, desk.reachable_for(row.request.endpoint), refused)
+        problem = refused or length_problem(row.request, desk.settings.most_bytes) if new else None
+        got = replay(desk.unbooked, row, journal, desk.reachable_for(row.request.endpoint), problem)
         if got.call is not None:
             asking.append((row, len(journal), got))
         else:

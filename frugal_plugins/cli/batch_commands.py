@@ -148,7 +148,10 @@ def results(
 @batch_app.command()
 @plainly
 def cancel(job: JobName, store: Store = _STORE, as_json: AsJson = False) -> None:
-    """Stop a job: its batches are cancelled, and what they had done is kept. Waits until the provider has stopped."""
+    """Stop a job: its batches are cancelled, and what they had done is kept. Waits until the provider has stopped.
+
+    Where another process works on the job, that one is asked to stop it. Ctrl-C ends the waiting, not the request.
+    """
     from frugal_plugins.cli.batch_work import cancel_job
 
     cancel_job(store, job, as_json=as_json)

@@ -18,6 +18,7 @@ from frugal_plugins.batch import BatchJobs, BatchSettings, JobStatus, NewRow
 from frugal_plugins.batch.bodies import Wording
 from frugal_plugins.batch.planning import plan_rows
 from frugal_plugins.batch.postgres_store import is_postgres, open_store
+from frugal_plugins.batch.stopping import wait_for_worker
 from frugal_plugins.cli.batch_output import writer
 from frugal_plugins.cli.batch_tables import figures, plan_figures, plan_table, status_table
 from frugal_plugins.cli.failures import FAILED, INTERRUPTED
@@ -85,15 +86,11 @@ def submit_file(recipe_source: str, source: str, wishes: Wishes, *, as_json: boo
 
 def show_status(store: str, job: str | None, *, as_json: bool) -> None:
     """Print one job, or all."""
-    _exists(store)
-    jobs = BatchJobs(_no_recipe(), store)
-    try:
+    with _reading(store) as jobs:
         if job is not None:
             _report(jobs.status(job), as_json=as_json, leave=False)
             return
         found = [jobs.status(row["id"]) for row in jobs.store.all("SELECT id FROM jobs ORDER BY created")]
-    finally:
-        jobs.close()
     columns = ("job", "state", "rows", "done", "failed", "spent")
     rows = [(one.job, one.state, f"{one.rows:,}", f"{one.done:,}", f"{one.failed:,}", money(one.spent_usd)) for one in found]
     result({"jobs": [figures(one) for one in found]}, lambda: table(f"jobs in {store}", columns, rows), as_json=as_json)
@@ -131,10 +128,26 @@ def work_on_jobs(recipe_source: str, store: str, *, as_json: bool) -> None:
 
 
 def cancel_job(store: str, job: str, *, as_json: bool) -> None:
-    """Cancel a job."""
-    with _job(store, job) as jobs:
-        status = jobs.cancel(job)
+    """Cancel a job, in whichever process it is worked on."""
+    _exists(store)
+    kept = open_store(store)
+    asked = f"frugal: whoever works on '{job}' has been asked to stop it; waiting for that. Ctrl-C ends the waiting, not the request."
+    try:
+        was, source = kept.ask_to_stop(job), kept.job(job)["source"]
+        over = wait_for_worker(kept, job, time.sleep, lambda: note(asked))
+        if not over and not source:
+            again = f"nobody works on '{job}' now, and only the program that began it knows its recipe"
+            raise InputError(f"{again}; run that once more: it stops the job, keeps what was answered, and asks nothing further")
+    except KeyboardInterrupt as stopped:
+        note(f"frugal: the request stays in {store}: whoever works on '{job}', now or later, stops it.")
+        raise typer.Exit(INTERRUPTED) from stopped
+    finally:
+        kept.close()
+    with _reading(store) if over else _job(store, job) as jobs:
+        status = jobs.status(job) if over else jobs.cancel(job)
     _report(status, as_json=as_json, leave=False)
+    if was not in ("open", "held", "cancelling"):
+        note(f"frugal: '{job}' was {was} before; nothing was left to cancel")
 
 
 def reconcile_job(store: str, job: str, *, as_json: bool) -> None:
@@ -149,7 +162,7 @@ def forget_job(store: str, job: str, *, as_json: bool) -> None:
     _exists(store)
     kept = open_store(store)
     try:
-        if kept.job(job)["state"] == "open":
+        if kept.job(job)["state"] in ("open", "cancelling"):
             raise InputError(f"job '{job}' is under way; cancel it first, or watch it to its end")
         kept.forget(job)
     finally:
@@ -159,17 +172,12 @@ def forget_job(store: str, job: str, *, as_json: bool) -> None:
 
 def write_results(store: str, job: str, output: Path, *, as_json: bool) -> None:
     """Write the rows of a job to a file, whole or not at all."""
-    _exists(store)
-    jobs = BatchJobs(_no_recipe(), store)
     counts = {"rows": 0, "answered": 0, "failed": 0, "under_way": 0}
-    try:
-        with writer(output) as write:
-            for row in jobs.results(job):
-                write(row)
-                counts["rows"] += 1
-                counts["answered" if row.reply is not None else "failed" if row.error is not None else "under_way"] += 1
-    finally:
-        jobs.close()
+    with _reading(store) as jobs, writer(output) as write:
+        for row in jobs.results(job):
+            write(row)
+            counts["rows"] += 1
+            counts["answered" if row.reply is not None else "failed" if row.error is not None else "under_way"] += 1
     words = [(name.replace("_", " "), f"{count:,}") for name, count in counts.items()]
     result({**counts, "output": str(output)}, lambda: table(f"results of {job}", ("", ""), words), as_json=as_json)
     if counts["failed"] or counts["under_way"]:
@@ -247,10 +255,16 @@ def _exists(store: str) -> None:
         raise InputError(f"{store} does not exist; name the store the job was submitted to with --store")
 
 
-def _no_recipe() -> Recipe:
-    """For commands that only read: a recipe nothing is sent through."""
+@contextmanager
+def _reading(store: str) -> Iterator[BatchJobs]:
+    """The jobs of a store, for commands that only read: through a recipe nothing is sent with."""
+    _exists(store)
     said = {"recipe": "reading", "tiers": {"none": {"models": ["openai/gpt-4o-mini"]}}, "ledger": {"path": "off"}}
-    return Recipe.load(said)
+    jobs = BatchJobs(Recipe.load(said), store)
+    try:
+        yield jobs
+    finally:
+        jobs.close()
 
 
 def _rows(recipe: Recipe, lines: InputLines, wishes: Wishes) -> Iterator[NewRow]:
@@ -280,6 +294,9 @@ def _progress(rows: int) -> Iterator[Callable[[JobStatus], None]]:
 
 def _report(status: JobStatus, *, as_json: bool, leave: bool = True) -> None:
     result(figures(status), lambda: status_table(status), as_json=as_json)
+    if status.why and status.over:
+        note(f"frugal: {status.why}")
+    elif leave and status.failed:
+        note(f"frugal: {status.failed:,} rows have an error instead of an answer; see frugal batch results")
     if leave and (status.failed or status.state in ("held", "cancelled")):
-        note(f"frugal: {status.why or f'{status.failed:,} rows have an error instead of an answer; see frugal batch results'}")
         raise typer.Exit(FAILED)

@@ -18,6 +18,7 @@ from typing import Any
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from frugal_plugins.batch import BatchJobs, BatchSettings, JobStatus, NewRow, RowResult
+from frugal_plugins.batch.stopping import CANCELLED
 from frugal_plugins.cli.batch_output import response_of, told_of
 from frugal_plugins.cli.delivered import Delivered
 from frugal_plugins.cli.lines import EVERYTHING, InputLines, Line, RequestLines
@@ -72,7 +73,7 @@ def run_in_batches(recipe_source: RecipeSource, lines: RequestLines, output: Del
         except FrugalError as error:
             tally.error = error
     if tally.stopped is None and tally.error is None:
-        for name in (store, *(Path(f"{store}{end}") for end in ("-wal", "-shm", ".lock"))):
+        for name in (store, *(Path(f"{store}{end}") for end in ("-wal", "-shm"))):
             name.unlink(missing_ok=True)
     return recipe
 
@@ -185,6 +186,8 @@ def _run(jobs: BatchJobs, job: str, output: Delivered, tally: Tally) -> None:
             line = _line(row)
             if row.reply is None and row.error is None:
                 break
+            if row.error == CANCELLED:  # for a later run to ask
+                continue
             if line.number in output.done:
                 tally.already += line.number not in counted
             else:
@@ -206,6 +209,8 @@ def _run(jobs: BatchJobs, job: str, output: Delivered, tally: Tally) -> None:
         show(status)
     if status.state in ("held", "cancelled"):
         tally.stopped = status.why
+    if status.state == "cancelled":  # all it has is delivered: a later run begins a job of its own for the rest
+        jobs.store.forget(job)
 
 
 def _record(row: RowResult) -> dict[str, Any]:

@@ -32,6 +32,9 @@ class Aftermath:
     paid: int
     double_paid: int
     ledger_minus_invoice: Decimal
+    failed: int = 0
+    state: str = "done"
+    paid_later: int = 0
 
 
 @contextmanager
@@ -64,9 +67,9 @@ def die(process: subprocess.Popen[str], **said: Any) -> Mapping[str, Any]:
 def kill_at(
     process: subprocess.Popen[str], provider: str, folder: Path, die_at: int, *, rows: int, settings: Mapping[str, Any],
     faults: tuple[Fault, ...] = (), more: Mapping[str, Any] | None = None, how: Mapping[str, Any] | None = None,
-    store: Mapping[str, str] | None = None,
+    store: Mapping[str, str] | None = None, cancel_at: int = 0,
 ) -> Aftermath:  # fmt: skip
-    """Run a job, kill it at one step, run it again to its end, and read everything anew."""
+    """Run a job, kill it at one step, run it again to its end, and read everything anew; at `cancel_at` somebody asks it to stop."""
     folder.mkdir()
     clock = VirtualClock(START)
     with Sandbox(clock=clock) as sandbox:
@@ -74,16 +77,19 @@ def kill_at(
         said = {
             "folder": str(folder), "provider": provider, "url": sandbox.url, "rows": rows,
             "settings": dict(settings), "more": dict(more or {}), "how": dict(how or {}),
-            "store": None if store is None else dict(store),
+            "store": None if store is None else dict(store), "cancel_at": cancel_at,
         }  # fmt: skip
         killed = die(process, die_at=die_at, **said)["killed"]
         if killed:
             die(process, die_at=0, **said)
         lines = sandbox.invoice().lines
         kept = open_store_of(said["store"], folder)
+        state = kept.job("one")["state"]
         found = kept.all("SELECT name, state FROM rows WHERE job = 'one' ORDER BY n")
         answered = kept.count("SELECT count(*) FROM calls WHERE state = 'answered'")
         kept.close()
+        off = ledger_usd(folder / "ledger.sqlite") - sandbox.invoice().total_usd
+        clock.advance(86_400)
         return Aftermath(
             die_at,
             killed,
@@ -92,5 +98,8 @@ def kill_at(
             [row["name"] for row in found] == [f"q{n}" for n in range(rows)],
             len(lines),
             len(lines) - answered,
-            ledger_usd(folder / "ledger.sqlite") - sandbox.invoice().total_usd,
+            off,
+            sum(row["state"] == "failed" for row in found),
+            state,
+            len(sandbox.invoice().lines) - len(lines),
         )

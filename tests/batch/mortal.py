@@ -53,6 +53,13 @@ def open_store_of(said: Any, folder: Path) -> JobStore:
     return PostgresJobStore(said["dsn"], schema=said["schema"], lease_seconds=LEASE_SECONDS)
 
 
+def ask_to_stop(said: Any, folder: Path) -> None:
+    """What `frugal batch cancel` does in a process of its own while this one works on the job."""
+    other = open_store_of(said, folder)
+    other.ask_to_stop("one")
+    other.close()
+
+
 def run_when_free(jobs: BatchJobs) -> None:
     """A worker that was killed keeps its lease for a moment."""
     for _ in range(20):
@@ -75,6 +82,8 @@ def run(said: dict[str, Any]) -> None:
     def persisted(step: str) -> None:
         nonlocal steps
         steps += 1
+        if steps == said.get("cancel_at"):
+            ask_to_stop(said.get("store"), folder)
         if steps == said["die_at"]:
             os.kill(os.getpid(), signal.SIGKILL)
 

@@ -32,3 +32,22 @@ def test_killed_anywhere_each_row_comes_once_and_is_paid_once(provider: str, tmp
             if not after.killed:
                 break
     assert points * EVERY >= 20
+
+
+@pytest.mark.parametrize("provider", PROVIDERS)
+@pytest.mark.parametrize("cancel_at", [2, 6, 13])
+def test_cancelled_and_killed_anywhere_no_row_is_lost_and_none_paid_twice(provider: str, cancel_at: int, tmp_path: Path) -> None:
+    settings = {"most_rows": 4, "poll_seconds": 120}
+    points = 0
+    with mortal() as process:
+        for die_at in range(cancel_at, 200, max(2, EVERY // 2)):
+            after = kill_at(
+                process, provider, tmp_path / str(die_at), die_at, rows=9, settings=settings, more=CUT_ANSWERS, how=ASKED,
+                cancel_at=cancel_at,
+            )  # fmt: skip
+            assert (after.delivered + after.failed, after.in_order, after.state) == (9, True, "cancelled"), after
+            assert (after.double_paid, after.paid_later, after.ledger_minus_invoice) == (0, 0, Decimal(0)), after
+            points += after.killed
+            if not after.killed:
+                break
+    assert points >= 1

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import csv
+import json
+import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,7 +14,7 @@ import pytest
 
 from frugal_plugins.cli import batch_work
 from frugal_plugins.sandbox import Sandbox, VirtualClock
-from tests.cli.conftest import Cli, environment, read_lines, requests, write_lines
+from tests.cli.conftest import Cli, environment, frugal, read_lines, requests, write_lines
 
 
 @pytest.fixture
@@ -97,6 +99,41 @@ def test_cancel_keeps_what_was_done(cli: Cli, questions: Path, fast: Sandbox) ->
     status = cli.json("batch", "cancel", "night")
     assert (status["state"], status["done"], status["failed"]) == ("cancelled", 3, 3)
     assert len(fast.invoice().lines) == 3
+
+
+def test_cancelled_from_another_process_the_watcher_stops_and_both_say_what_happened(
+    cli: Cli, questions: Path, folder: Path, fast: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cli.json("batch", "submit", "recipe.yaml", "-i", str(questions), "--job", "night", "--live")
+    asking: list[subprocess.Popen[str]] = []
+
+    def sleep(seconds: float) -> None:
+        if not asking:
+            fast.clock.advance(305)
+            asking.append(frugal(folder, "batch", "cancel", "night", "--json", url=fast.url))
+            assert asking[0].stderr is not None
+            assert "has been asked to stop it; waiting for that" in asking[0].stderr.readline()
+        fast.clock.advance(seconds)
+
+    monkeypatch.setattr(batch_work.time, "sleep", sleep)
+    watched = cli("batch", "watch", "night")
+    assert watched.exit_code == 1
+    words = "cancelled on request: 3 of 6 rows are answered and kept, 3 have an error instead"
+    assert words in watched.stderr
+    said, note = asking[0].communicate(timeout=60)
+    assert (asking[0].returncode, json.loads(said)["state"], json.loads(said)["done"]) == (0, "cancelled", 3)
+    assert words in note
+    out = cli.json("batch", "results", "night", "-o", "out.jsonl", code=1)
+    assert (out["answered"], out["failed"], out["under_way"]) == (3, 3, 0)
+    assert len(fast.invoice().lines) == 3
+
+
+def test_cancelling_what_is_over_or_was_never_there(cli: Cli, questions: Path, fast: Sandbox) -> None:
+    cli.json("batch", "submit", "recipe.yaml", "-i", str(questions), "--job", "night", "--live")
+    assert "there is no job 'day'" in cli("batch", "cancel", "day").stderr
+    cli.json("batch", "watch", "night")
+    ran = cli("batch", "cancel", "night")
+    assert (ran.exit_code, "'night' was done before; nothing was left to cancel" in ran.stderr) == (0, True)
 
 
 def test_a_job_held_at_its_limit_says_so_and_goes_on_with_more(cli: Cli, questions: Path, fast: Sandbox) -> None:

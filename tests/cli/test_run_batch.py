@@ -12,6 +12,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from frugal_plugins.batch.store import JobStore
 from frugal_plugins.cli import run_batch
 from frugal_plugins.sandbox import Sandbox, VirtualClock
 from tests.cli.conftest import Cli, Provider, environment, frugal, read_lines, requests, write_lines
@@ -74,6 +75,30 @@ def test_a_limit_in_dollars_stops_before_it_is_crossed_and_more_goes_on(cli: Cli
     assert float(night.invoice().total_usd) <= float(limit)
     assert cli.json(*words, "1")["done"] == 6
     assert len(night.invoice().lines) == 6
+
+
+def test_cancelled_meanwhile_it_delivers_what_is_there_and_the_next_run_asks_the_rest(
+    cli: Cli, folder: Path, night: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_lines(folder / "in.jsonl", requests(6, model="gpt-4o-mini"))
+    words = ("run", "recipe.yaml", "-i", "in.jsonl", "-o", "out.jsonl", "--lane", "batch", "--provider", "live")
+
+    def sleep(seconds: float) -> None:
+        if not (folder / "asked").exists():
+            (folder / "asked").touch()
+            night.clock.advance(305)
+            store = JobStore(folder / ".out.jsonl.batch.sqlite")
+            store.ask_to_stop(store.all("SELECT id FROM jobs")[0]["id"])
+            store.close()
+        night.clock.advance(seconds)
+
+    monkeypatch.setattr(run_batch.time, "sleep", sleep)
+    said = cli.json(*words, code=1)
+    assert "cancelled on request: 3 of 6 rows" in said["stopped"]
+    assert len(read_lines(folder / "out.jsonl")) == len(night.invoice().lines) == 3
+    assert cli.json(*words)["done"] == 6
+    assert len(night.invoice().lines) == 6
+    assert not list(folder.glob(".out.jsonl*"))
 
 
 def test_interrupted_and_run_again_nothing_is_paid_twice(folder: Path, provider: Provider) -> None:
