@@ -8,8 +8,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
 from typing import Any
 
-from frugal_plugins.batch.http import Line, NoAnswer, Refusal
+from frugal_plugins.batch.http import Line, NoAnswer
 from frugal_plugins.batch.lanes import NO_LIMIT, SEEN_BEFORE_SECONDS, Handed, Result, Shown, Stage, on_disk
+from frugal_plugins.batch.lanes_files import unless_over
 
 
 class AnthropicLane:
@@ -48,11 +49,7 @@ class AnthropicLane:
 
     def cancel(self, batch_id: str) -> None:
         """Ask for it to be stopped; one that is over stays as it is."""
-        try:
-            self.http.ask("POST", f"messages/batches/{batch_id}/cancel")
-        except (Refusal, NoAnswer) as error:
-            if isinstance(error, Refusal) and error.again:
-                raise
+        unless_over(self.http, "POST", f"messages/batches/{batch_id}/cancel")
 
     def find(self, handed: Handed) -> str | None:
         """By its time and size, proven by the custom ids of its results; until those can be read nobody can tell."""

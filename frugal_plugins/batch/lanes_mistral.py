@@ -7,9 +7,8 @@ import json
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final
 
-from frugal_plugins.batch.http import Line, NoAnswer, Refusal
-from frugal_plugins.batch.lanes import SEEN_BEFORE_SECONDS, Handed, Result, Shown, Stage
-from frugal_plugins.batch.lanes_openai import OpenAILane
+from frugal_plugins.batch.lanes import SEEN_BEFORE_SECONDS, Shown, Stage
+from frugal_plugins.batch.lanes_files import FileLane
 
 _PAGE: Final = 100
 _WORDS: Final[Mapping[str, tuple[Stage, str]]] = {
@@ -24,25 +23,16 @@ _WORDS: Final[Mapping[str, tuple[Stage, str]]] = {
 """Mistral's states in OpenAI's words, which a job is shown in."""
 
 
-class MistralLane:
+class MistralLane(FileLane):
     """/v1/files and /v1/batch/jobs, for chat completions."""
 
     most_rows = 1_000_000
     most_bytes = 512_000_000
-    most_inputs = OpenAILane.most_inputs
-
-    def __init__(self, http: Line, url: str = "/v1/chat/completions") -> None:
-        self.http = http
-        self.url = url
-        self._files = OpenAILane(http, url)
+    batches = "batch/jobs"
 
     def line(self, custom_id: str, body: str) -> bytes:
         """One row as it goes into the file."""
         return f'{{"custom_id":"{custom_id}","body":{body}}}'.encode()
-
-    def upload(self, tag: str, lines: Iterable[bytes], /) -> str:
-        """Upload the file; one that an earlier try left behind is taken away first."""
-        return self._files.upload(tag, lines)
 
     def create(self, tag: str, file_id: str | None, lines: Iterable[bytes], /) -> str:
         """Hand the batch in. The model, which Mistral wants to be told for the whole job, is that of its first row."""
@@ -62,30 +52,7 @@ class MistralLane:
         problems = tuple((None, "mistral", str(one.get("message") or "")) for one in said.get("errors") or ())
         return Shown(stage, status, stage == "ended" and not missing, done, failed, problems, tuple(filter(None, files)))
 
-    def cancel(self, batch_id: str) -> None:
-        """Ask for it to be stopped; one that is over stays as it is."""
-        try:
-            self.http.ask("POST", f"batch/jobs/{batch_id}/cancel")
-        except (Refusal, NoAnswer) as error:
-            if isinstance(error, Refusal) and error.again:
-                raise
-
-    def find(self, handed: Handed) -> str | None:
-        """By the name in its metadata; the oldest counts, further ones of that name are cancelled."""
-        found = [str(one["id"]) for one in self._listed(handed.since) if (one.get("metadata") or {}).get("frugal_batch") == handed.tag]
-        for twin in found[:-1]:
-            self.cancel(twin)
-        return found[-1] if found else None
-
-    def results(self, batch_id: str, shown: Shown, /) -> Iterator[Result | None]:
-        """Both files, line by line."""
-        return self._files.results(batch_id, shown)
-
-    def clean(self, file_id: str | None, /) -> None:
-        """Delete the input file; one that is gone already is as good."""
-        self._files.clean(file_id)
-
-    def _listed(self, since: float) -> Iterator[Mapping[str, Any]]:
+    def listed(self, since: float, /) -> Iterator[Mapping[str, Any]]:
         """Every job made since then, newest first."""
         after = dt.datetime.fromtimestamp(since - SEEN_BEFORE_SECONDS, tz=dt.UTC).isoformat()
         page = 0

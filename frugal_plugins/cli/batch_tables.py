@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 from typing import Any
 
+from rich.progress import TimeElapsedColumn
 from rich.table import Table
 
 from frugal_plugins.batch import JobStatus
 from frugal_plugins.batch.planning import Plan
+from frugal_plugins.cli.progress import bar
 from frugal_plugins.report.text import table
 from frugal_plugins.report.words import money, number
 
@@ -98,3 +102,15 @@ def plan_table(plan: Plan) -> Table:
 
 def _moment(seconds: float) -> str:
     return dt.datetime.fromtimestamp(seconds, tz=dt.UTC).strftime("%Y-%m-%d %H:%M UTC")
+
+
+@contextmanager
+def batch_bar(total: int, already: int = 0) -> Iterator[Callable[[JobStatus], None]]:
+    """A bar for a job, with its dollars and the states of its batches."""
+    with bar(total, TimeElapsedColumn()) as show:
+
+        def show_job(now: JobStatus) -> None:
+            states = ", ".join(sorted({f"{one['provider']} {one['status'] or one['state']}" for one in now.batches}))
+            show(already + now.done + now.failed, f"{money(now.spent_usd)} spent; {states}")
+
+        yield show_job

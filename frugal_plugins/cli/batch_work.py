@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from decimal import Decimal, InvalidOperation
@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Literal, cast
 
 import typer
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from frugal_plugins.batch import BatchJobs, BatchSettings, JobStatus, NewRow
 from frugal_plugins.batch.bodies import Wording
@@ -20,11 +19,11 @@ from frugal_plugins.batch.planning import plan_rows
 from frugal_plugins.batch.postgres_store import is_postgres, open_store
 from frugal_plugins.batch.stopping import wait_for_worker
 from frugal_plugins.cli.batch_output import writer
-from frugal_plugins.cli.batch_tables import figures, plan_figures, plan_table, status_table
+from frugal_plugins.cli.batch_tables import batch_bar, figures, plan_figures, plan_table, status_table
 from frugal_plugins.cli.failures import FAILED, INTERRUPTED
 from frugal_plugins.cli.lines import EVERYTHING, InputLines
 from frugal_plugins.cli.provider import environment, needs_sandbox, pointed_at
-from frugal_plugins.cli.screen import console, note, result
+from frugal_plugins.cli.screen import note, result
 from frugal_plugins.cli.watched import WatchedRecipe
 from frugal_plugins.errors import InputError
 from frugal_plugins.recipe.recipe import Recipe
@@ -102,7 +101,7 @@ def watch_job(store: str, job: str, max_usd: str | None, *, as_json: bool) -> No
         if max_usd is not None:
             jobs.resume(job, dollars(max_usd))
         try:
-            with _progress(jobs.status(job).rows) as show:
+            with batch_bar(jobs.status(job).rows) as show:
                 status = jobs.run(job, show)
         except KeyboardInterrupt as stopped:
             note("frugal: stopped. What was handed in goes on at the provider; run the same command again to wait for it.")
@@ -215,7 +214,7 @@ def _rehearse(recipe_source: str, source: str, wishes: Wishes) -> JobStatus:
         jobs = BatchJobs(recipe, store, wishes.settings(recipe), sleep=clock.advance)
         try:
             job = jobs.add(_rows(recipe, _input(recipe, source), wishes), wishes.job, source=recipe_source)
-            with _progress(jobs.status(job).rows) as show:
+            with batch_bar(jobs.status(job).rows) as show:
                 status = jobs.run(job, show)
         finally:
             recipe.close()
@@ -275,21 +274,6 @@ def _rows(recipe: Recipe, lines: InputLines, wishes: Wishes) -> Iterator[NewRow]
             raise InputError(f"{line.bad}. Correct the line, or leave it out with --skip-bad-lines.", file=lines.source, line=line.number)
         else:
             note(f"{lines.source}:{line.number}: left out: {line.bad}")
-
-
-@contextmanager
-def _progress(rows: int) -> Iterator[Callable[[JobStatus], None]]:
-    """A bar on a terminal, nothing elsewhere."""
-    screen = console(stderr=True)
-    columns = (BarColumn(), MofNCompleteColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
-    with Progress(*columns, console=screen, disable=not screen.is_terminal) as progress:
-        task = progress.add_task("", total=rows)
-
-        def show(now: JobStatus) -> None:
-            states = ", ".join(sorted({f"{one['provider']} {one['status'] or one['state']}" for one in now.batches}))
-            progress.update(task, completed=now.done + now.failed, description=f"{money(now.spent_usd)} spent; {states}")
-
-        yield show
 
 
 def _report(status: JobStatus, *, as_json: bool, leave: bool = True) -> None:

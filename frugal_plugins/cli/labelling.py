@@ -7,19 +7,18 @@ from __future__ import annotations
 
 import asyncio
 import datetime as dt
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any, Final
 
 from openai import OpenAIError
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import TimeRemainingColumn
 
 from frugal_plugins.cli.lines import InputLines, Line
 from frugal_plugins.cli.pace import Pace, asked_to_wait, backoff_seconds, wait
+from frugal_plugins.cli.progress import bar
 from frugal_plugins.cli.refusals import Verdict, verdict, what_to_do
-from frugal_plugins.cli.screen import console
 from frugal_plugins.drivers import adrive
 from frugal_plugins.flow import Call, Context, Flow
 from frugal_plugins.learned.collecting import can_be_learned_from, prompt_key
@@ -116,7 +115,7 @@ async def label(pairs: Sequence[Pair], judge: str, recipe: Recipe, store: Outcom
     loop.add_signal_handler(signal.SIGINT, lambda: _halt(state, "interrupted; the same command goes on from here"))
     tasks: set[asyncio.Task[None]] = set()
     failures = [0]
-    with _progress(state) as show:
+    with bar(state.pairs, TimeRemainingColumn()) as show:
 
         async def one(pair: Pair) -> None:
             try:
@@ -129,7 +128,7 @@ async def label(pairs: Sequence[Pair], judge: str, recipe: Recipe, store: Outcom
                     _halt(state, what_to_do(error))
             finally:
                 await pace.give_back()
-                show()
+                show(state.judged + state.unclear + state.failed, f"answers judged, ${state.usd:.4f} spent")
 
         for pair in pairs:
             if most_usd is not None and state.usd >= most_usd:
@@ -232,17 +231,3 @@ def _book(pair: Pair, ctx: Context, recipe: Recipe, now: float, state: Labelled)
         reply = ctx.attempts[-1].reply
         at = dt.datetime.fromtimestamp(now, tz=dt.UTC)
         ledger.record(Entry(pair.request, ctx, reply, None if reply else "OpenAIError", pair.model, recipe.prices, at))
-
-
-@contextmanager
-def _progress(state: Labelled) -> Iterator[Callable[[], None]]:
-    screen = console(stderr=True)
-    columns = (BarColumn(), MofNCompleteColumn(), TextColumn("{task.description}"), TimeRemainingColumn())
-    with Progress(*columns, console=screen, disable=not screen.is_terminal) as progress:
-        task = progress.add_task("", total=state.pairs)
-
-        def show() -> None:
-            done = state.judged + state.unclear + state.failed
-            progress.update(task, completed=done, description=f"answers judged, ${state.usd:.4f} spent")
-
-        yield show

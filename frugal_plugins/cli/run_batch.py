@@ -9,29 +9,26 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
-
 from frugal_plugins.batch import BatchJobs, BatchSettings, JobStatus, NewRow, RowResult
 from frugal_plugins.batch.stopping import CANCELLED
 from frugal_plugins.cli.batch_output import response_of, told_of
+from frugal_plugins.cli.batch_tables import batch_bar
 from frugal_plugins.cli.delivered import Delivered
 from frugal_plugins.cli.lines import EVERYTHING, InputLines, Line, RequestLines
 from frugal_plugins.cli.provider import needs_sandbox, pointed_at
 from frugal_plugins.cli.sandbox_command import recorded_file
-from frugal_plugins.cli.screen import console
 from frugal_plugins.cli.tally import Tally
 from frugal_plugins.cli.watched import RecipeSource, WatchedRecipe
 from frugal_plugins.errors import FrugalError, InputError
 from frugal_plugins.ledger.settle import Entry, settle
 from frugal_plugins.recipe.settings import parse
 from frugal_plugins.recipe.source import read_recipe
-from frugal_plugins.report.words import money
 from frugal_plugins.told import read_told
 
 
@@ -198,7 +195,7 @@ def _run(jobs: BatchJobs, job: str, output: Delivered, tally: Tally) -> None:
             next_row = row.n + 1
 
     counted: set[int] = set()
-    with _progress(tally) as show:
+    with batch_bar(tally.total, tally.already) as show:
 
         def watch(status: JobStatus) -> None:
             deliver()
@@ -224,18 +221,3 @@ def _count(tally: Tally, entry: Entry) -> None:
     if settled.actual_usd is not None:
         tally.actual_usd += settled.actual_usd
         tally.baseline_usd += settled.actual_usd if settled.baseline_usd is None else settled.baseline_usd
-
-
-@contextmanager
-def _progress(tally: Tally) -> Iterator[Callable[[JobStatus], None]]:
-    """A bar on a terminal, nothing elsewhere."""
-    screen = console(stderr=True)
-    columns = (BarColumn(), MofNCompleteColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
-    with Progress(*columns, console=screen, disable=not screen.is_terminal) as progress:
-        task = progress.add_task("", total=tally.total)
-
-        def show(now: JobStatus) -> None:
-            states = ", ".join(sorted({f"{one['provider']} {one['status'] or one['state']}" for one in now.batches}))
-            progress.update(task, completed=tally.already + now.done + now.failed, description=f"{money(now.spent_usd)} spent; {states}")
-
-        yield show

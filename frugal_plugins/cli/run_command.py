@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from decimal import Decimal
@@ -11,15 +11,16 @@ from pathlib import Path
 from typing import Any
 
 import typer
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import TimeRemainingColumn
 from rich.table import Table
 
 from frugal_plugins.cli.delivered import Delivered
 from frugal_plugins.cli.failures import BAD_INPUT, FAILED, INTERRUPTED
 from frugal_plugins.cli.lines import InputLines, Line, RequestLines
+from frugal_plugins.cli.progress import bar
 from frugal_plugins.cli.provider import demand_keys, load_litellm, needs_sandbox, pointed_at
 from frugal_plugins.cli.sandbox_command import recorded_file
-from frugal_plugins.cli.screen import console, note, result
+from frugal_plugins.cli.screen import note, result
 from frugal_plugins.cli.tally import Tally
 from frugal_plugins.cli.watched import RecipeSource, WatchedRecipe
 from frugal_plugins.errors import InputError
@@ -135,28 +136,18 @@ async def _run(recipe: WatchedRecipe, lines: RequestLines, delivered: Delivered,
 
     install(recipe)
     try:
-        with _progress(tally) as show:
+        with bar(tally.total, TimeRemainingColumn()) as show:
+
+            def told(now: Tally) -> None:
+                show(now.done, f"{money(now.actual_usd)} spent, {money(now.saved_usd)} saved")
+
             run = Run(
                 recipe, lines, delivered, ask, Pace(wishes.concurrency), Purse(wishes.max_usd, recipe), tally,
-                wishes.skip_bad, wishes.limit, show, asyncio.Event(), set(),
+                wishes.skip_bad, wishes.limit, told, asyncio.Event(), set(),
             )  # fmt: skip
             await run.go()
     finally:
         uninstall()
-
-
-@contextmanager
-def _progress(tally: Tally) -> Iterator[Callable[[Tally], None]]:
-    """A bar with dollars on a terminal, nothing elsewhere."""
-    screen = console(stderr=True)
-    columns = (BarColumn(), MofNCompleteColumn(), TextColumn("{task.description}"), TimeRemainingColumn())
-    with Progress(*columns, console=screen, disable=not screen.is_terminal) as progress:
-        task = progress.add_task("", total=tally.total)
-
-        def show(now: Tally) -> None:
-            progress.update(task, completed=now.done, description=f"{money(now.actual_usd)} spent, {money(now.saved_usd)} saved")
-
-        yield show
 
 
 def _resumed(delivered: Delivered) -> str:

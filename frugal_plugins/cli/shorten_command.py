@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import typer
 from rich.console import RenderableType
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
 from frugal_plugins.cli.asking import Asker, asking
 from frugal_plugins.cli.failures import FAILED
+from frugal_plugins.cli.progress import Show, bar
 from frugal_plugins.cli.prompt_eval import Case, EvalResult, evaluate, read_cases
 from frugal_plugins.cli.prompt_files import PromptFile, read_prompt
-from frugal_plugins.cli.screen import console, note, result, write_text
+from frugal_plugins.cli.screen import note, result, write_text
 from frugal_plugins.cli.shorten_words import figures, shown
 from frugal_plugins.errors import FrugalError
 from frugal_plugins.prefix.cost import CachePlan, plan_for
@@ -25,8 +24,6 @@ from frugal_plugins.recipe.recipe import Recipe
 from frugal_plugins.text.kept import Kept, compare
 from frugal_plugins.text.prompts import Level
 from frugal_plugins.text.rewrite import Section, rewritten
-
-Show = Callable[[str, int, int], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +97,7 @@ def shorten_files(paths: Sequence[Path], wishes: Wishes, *, as_json: bool) -> No
     asker: Asker | None = None
     if wishes.rewrite or cases:
         cheap = _cheap_model(wishes.recipe)
-        with asking(wishes.recipe, [cheap, wishes.model], live=wishes.live, recorded=wishes.recorded) as asker, _progress() as show:
+        with asking(wishes.recipe, [cheap, wishes.model], live=wishes.live, recorded=wishes.recorded) as asker, bar(None) as show:
             outcomes = [_worked(file, wishes, cases, asker, cheap, show) for file in files]
     else:
         outcomes = [_ruled(file, wishes) for file in files]
@@ -143,7 +140,7 @@ def _worked(file: PromptFile, wishes: Wishes, cases: Sequence[Case], asker: Aske
         name = f"eval of {file.path.name}"
         before, after = "\n".join(file.texts), "\n".join(outcome.file.texts)
         tested = evaluate(
-            before, after, cases, lambda messages: asker(wishes.model, messages).text, lambda done: show(name, done, len(cases))
+            before, after, cases, lambda messages: asker(wishes.model, messages).text, lambda done: show(done, name, len(cases))
         )
         outcome = replace(outcome, eval=tested)
     return outcome
@@ -158,7 +155,7 @@ def _by_model(outcome: Outcome, asker: Asker, cheap: str, show: Show) -> Outcome
             ask = next(work)
             while True:
                 done += 1
-                show(f"rewriting {file.path.name}", done, max(done, len(text) // 2000 + 1))
+                show(done, f"rewriting {file.path.name}", max(done, len(text) // 2000 + 1))
                 ask = work.send(asker(cheap, ask).text)
         except StopIteration as stop:
             sections: list[Section] = stop.value
@@ -179,18 +176,3 @@ def _written(outcome: Outcome) -> Outcome:
         raise FrugalError(f"{path} was changed while this ran, so it was not overwritten; run the command again")
     write_text(path, outcome.file.after)
     return replace(outcome, written=True)
-
-
-@contextmanager
-def _progress() -> Iterator[Show]:
-    """A bar on a terminal, nothing elsewhere."""
-    screen = console(stderr=True)
-    with Progress(
-        BarColumn(), MofNCompleteColumn(), TextColumn("{task.description}"), console=screen, disable=not screen.is_terminal
-    ) as bar:
-        task = bar.add_task("", total=None)
-
-        def show(name: str, done: int, total: int) -> None:
-            bar.update(task, completed=done, total=total, description=name)
-
-        yield show

@@ -15,12 +15,10 @@ from typing import Any, Final, cast
 from frugal_plugins.flow import Context, Flow
 from frugal_plugins.ledger.settle import Entry, Settled, settle
 from frugal_plugins.ledger.tables import is_postgres
-from frugal_plugins.prices import PriceBook
 from frugal_plugins.recipe.recipe import Recipe
 from frugal_plugins.recipe.settings import parse
 from frugal_plugins.recipe.source import read_recipe
 from frugal_plugins.request import Reply, Request
-from frugal_plugins.told import NOTHING, Told
 
 
 @dataclass(slots=True)
@@ -98,21 +96,12 @@ class WatchedRecipe(Recipe):
             changes["cache"] = cache.model_copy(update={"path": None})
         return cls(settings.model_copy(update=changes), path=loaded.path, clock=clock)
 
-    def flow(
-        self,
-        request: Request,
-        *,
-        told: Told = NOTHING,
-        host: str = "core",
-        reachable: Callable[[str], bool] | None = None,
-        prices: PriceBook | None = None,
-        **known: Any,
-    ) -> tuple[Flow, Context]:
+    def flow(self, request: Request, **known: Any) -> tuple[Flow, Context]:
         """Start a request on its way, with what the watch knows of it."""
         watch = _NOW.get()
         if watch is None:
-            return super().flow(request, told=told, host=host, reachable=reachable, prices=prices, **known)
-        flow, ctx = super().flow(request, told=told, host=host, reachable=reachable, prices=prices, **{**known, **watch.known})
+            return super().flow(request, **known)
+        flow, ctx = super().flow(request, **{**known, **watch.known})
         watch.request, watch.ctx, watch.at_seconds = request, ctx, self.clock()
         return _followed(flow, watch), ctx
 

@@ -13,7 +13,22 @@ from typing import Final
 VERSION: Final = 3
 PICO: Final = Decimal(10) ** 12
 
-SCHEMA: Final = """
+_SUMS: Final = """\
+CREATE TABLE IF NOT EXISTS {by}rollups (
+  dimension TEXT NOT NULL, hour_seconds INTEGER NOT NULL, value TEXT NOT NULL, recipe TEXT NOT NULL, basis TEXT NOT NULL,
+  requests INTEGER NOT NULL, priced INTEGER NOT NULL, hits INTEGER NOT NULL, errors INTEGER NOT NULL,
+  input_tokens INTEGER NOT NULL, cache_read_tokens INTEGER NOT NULL, output_tokens INTEGER NOT NULL,
+  baseline_picousd INTEGER NOT NULL, actual_picousd INTEGER NOT NULL, saved_picousd INTEGER NOT NULL, spent_picousd INTEGER NOT NULL,
+  PRIMARY KEY (dimension, hour_seconds, value, recipe, basis)
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS {by}decision_rollups (
+  hour_seconds INTEGER NOT NULL, technique TEXT NOT NULL, action TEXT NOT NULL, mode TEXT NOT NULL, recipe TEXT NOT NULL,
+  decisions INTEGER NOT NULL, PRIMARY KEY (hour_seconds, technique, action, mode, recipe)
+) WITHOUT ROWID;
+"""
+"""By hour, and once more by day."""
+
+SCHEMA: Final = f"""
 CREATE TABLE IF NOT EXISTS requests (
   id TEXT PRIMARY KEY, at_seconds REAL NOT NULL, recipe TEXT NOT NULL, host TEXT NOT NULL, endpoint TEXT NOT NULL,
   grp TEXT NOT NULL, mode TEXT NOT NULL, task TEXT NOT NULL, task_source TEXT NOT NULL,
@@ -49,28 +64,8 @@ CREATE TABLE IF NOT EXISTS alerts (
   name TEXT NOT NULL, period_seconds INTEGER NOT NULL, what TEXT NOT NULL, at_seconds REAL NOT NULL, picousd INTEGER NOT NULL,
   limit_picousd INTEGER NOT NULL, PRIMARY KEY (name, what, period_seconds)
 ) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS rollups (
-  dimension TEXT NOT NULL, hour_seconds INTEGER NOT NULL, value TEXT NOT NULL, recipe TEXT NOT NULL, basis TEXT NOT NULL,
-  requests INTEGER NOT NULL, priced INTEGER NOT NULL, hits INTEGER NOT NULL, errors INTEGER NOT NULL,
-  input_tokens INTEGER NOT NULL, cache_read_tokens INTEGER NOT NULL, output_tokens INTEGER NOT NULL,
-  baseline_picousd INTEGER NOT NULL, actual_picousd INTEGER NOT NULL, saved_picousd INTEGER NOT NULL, spent_picousd INTEGER NOT NULL,
-  PRIMARY KEY (dimension, hour_seconds, value, recipe, basis)
-) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS decision_rollups (
-  hour_seconds INTEGER NOT NULL, technique TEXT NOT NULL, action TEXT NOT NULL, mode TEXT NOT NULL, recipe TEXT NOT NULL,
-  decisions INTEGER NOT NULL, PRIMARY KEY (hour_seconds, technique, action, mode, recipe)
-) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS day_rollups (
-  dimension TEXT NOT NULL, hour_seconds INTEGER NOT NULL, value TEXT NOT NULL, recipe TEXT NOT NULL, basis TEXT NOT NULL,
-  requests INTEGER NOT NULL, priced INTEGER NOT NULL, hits INTEGER NOT NULL, errors INTEGER NOT NULL,
-  input_tokens INTEGER NOT NULL, cache_read_tokens INTEGER NOT NULL, output_tokens INTEGER NOT NULL,
-  baseline_picousd INTEGER NOT NULL, actual_picousd INTEGER NOT NULL, saved_picousd INTEGER NOT NULL, spent_picousd INTEGER NOT NULL,
-  PRIMARY KEY (dimension, hour_seconds, value, recipe, basis)
-) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS day_decision_rollups (
-  hour_seconds INTEGER NOT NULL, technique TEXT NOT NULL, action TEXT NOT NULL, mode TEXT NOT NULL, recipe TEXT NOT NULL,
-  decisions INTEGER NOT NULL, PRIMARY KEY (hour_seconds, technique, action, mode, recipe)
-) WITHOUT ROWID;
+{_SUMS.format(by="")}\
+{_SUMS.format(by="day_")}\
 CREATE TABLE IF NOT EXISTS kept_since (at_seconds REAL NOT NULL);
 """
 

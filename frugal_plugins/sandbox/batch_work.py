@@ -6,13 +6,15 @@ import threading
 import weakref
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 from frugal_plugins.sandbox.api_errors import ApiError, bad_request, server_error
 from frugal_plugins.sandbox.codec import dumps, loads
 from frugal_plugins.sandbox.dice import Dice, seed_of
 from frugal_plugins.sandbox.faults import Fault
 from frugal_plugins.sandbox.provider import Call, JsonReply, Provider, StreamReply
+
+_Kind = TypeVar("_Kind")
 
 DAY_SECONDS = 86_400
 WORK_SECONDS = 600.0
@@ -155,6 +157,13 @@ _SHELVES: weakref.WeakKeyDictionary[Provider, Shelf] = weakref.WeakKeyDictionary
 def shelf_of(provider: Provider) -> Shelf:
     """Where a provider keeps its files and batches."""
     return _SHELVES.setdefault(provider, Shelf())
+
+
+def newest_first(provider: Provider, key: str, kind: type[_Kind]) -> list[_Kind]:
+    """A key's own batches of one API."""
+    shelf = shelf_of(provider)
+    with shelf.lock:
+        return [one for (owner, _), one in shelf.batches.items() if owner == key and isinstance(one, kind)][::-1]
 
 
 def bill_due(provider: Provider) -> None:

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from frugal_plugins.sandbox.anthropic_messages import messages
 from frugal_plugins.sandbox.api_errors import ApiError, bad_request
-from frugal_plugins.sandbox.batch_work import CANCEL_SECONDS, DAY_SECONDS, WORK_SECONDS, Outcome, Row, Work, shelf_of, spoil
+from frugal_plugins.sandbox.batch_work import CANCEL_SECONDS, DAY_SECONDS, WORK_SECONDS, Outcome, Row, Work, newest_first, shelf_of, spoil
 from frugal_plugins.sandbox.codec import dumps
 from frugal_plugins.sandbox.provider import Call, JsonReply, Provider, new_id
 
@@ -76,9 +76,7 @@ def retrieve(provider: Provider, call: Call) -> JsonReply:
 
 def list_batches(provider: Provider, call: Call) -> JsonReply:
     """GET /v1/messages/batches, newest first."""
-    with shelf_of(provider).lock:
-        own = [one for (key, _), one in shelf_of(provider).batches.items() if key == call.key and isinstance(one, MessageBatch)]
-    own.reverse()
+    own = newest_first(provider, call.key, MessageBatch)
     after, limit = call.body.get("after_id"), int(call.body.get("limit") or 20)
     if after:
         own = own[next((place for place, one in enumerate(own) if one.id == after), len(own)) + 1 :]

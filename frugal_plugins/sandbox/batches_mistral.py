@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from frugal_plugins.sandbox import files
 from frugal_plugins.sandbox.api_errors import ApiError, bad_request, missing
-from frugal_plugins.sandbox.batch_work import CANCEL_SECONDS, STEP_SECONDS, WORK_SECONDS, Row, Work, shelf_of, spoil
+from frugal_plugins.sandbox.batch_work import CANCEL_SECONDS, STEP_SECONDS, WORK_SECONDS, Row, Work, newest_first, shelf_of, spoil
 from frugal_plugins.sandbox.codec import dumps, loads
 from frugal_plugins.sandbox.openai_chat import chat
 from frugal_plugins.sandbox.provider import Call, JsonReply, Provider, new_id
@@ -66,9 +66,7 @@ def retrieve(provider: Provider, call: Call) -> JsonReply:
 
 def list_jobs(provider: Provider, call: Call) -> JsonReply:
     """GET /v1/batch/jobs, newest first, by page."""
-    with shelf_of(provider).lock:
-        own = [one for (key, _), one in shelf_of(provider).batches.items() if key == call.key and isinstance(one, Job)]
-    own.reverse()
+    own = newest_first(provider, call.key, Job)
     size, page = int(call.body.get("page_size") or _PAGE), int(call.body.get("page") or 0)
     shown = [_as_json(provider, one) for one in own[page * size : (page + 1) * size]]
     return JsonReply({"object": "list", "data": shown, "total": len(own)})

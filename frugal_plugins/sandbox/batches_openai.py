@@ -16,6 +16,7 @@ from frugal_plugins.sandbox.batch_work import (
     Answering,
     Row,
     Work,
+    newest_first,
     shelf_of,
     spoil,
 )
@@ -116,9 +117,7 @@ def retrieve(provider: Provider, call: Call) -> JsonReply:
 
 def list_batches(provider: Provider, call: Call) -> JsonReply:
     """GET /v1/batches, newest first."""
-    with shelf_of(provider).lock:
-        own = [one for (key, _), one in shelf_of(provider).batches.items() if key == call.key and isinstance(one, Batch)]
-    own.reverse()
+    own = newest_first(provider, call.key, Batch)
     after, limit = call.body.get("after"), int(call.body.get("limit") or 20)
     if after:
         place = next((place for place, one in enumerate(own) if one.id == after), None)
