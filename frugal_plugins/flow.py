@@ -6,11 +6,11 @@ differs (`drivers.py`). The idea is httpx's `Auth.auth_flow`, applied to whole L
 
 from __future__ import annotations
 
+import os
 import time
-import uuid
 from collections.abc import Awaitable, Callable, Generator, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol
+from typing import Any, Final, Literal, Protocol
 
 from frugal_plugins.errors import NotAReply
 from frugal_plugins.request import Reply, Request
@@ -74,6 +74,22 @@ class Rehearsal:
     after: Request | None
 
 
+_IDS_DRAWN: Final = 256
+_ids: Final[list[str]] = []
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_ids.clear)
+
+
+def new_id() -> str:
+    """32 hex digits nobody can guess. Many are drawn at a time: asking the system costs more than all else a Context needs."""
+    while True:
+        try:
+            return _ids.pop()
+        except IndexError:
+            drawn = os.urandom(16 * _IDS_DRAWN).hex()
+            _ids.extend(drawn[place : place + 32] for place in range(0, len(drawn), 32))
+
+
 @dataclass(slots=True)
 class Context:
     """What is known about one request while it travels; techniques note their decisions here.
@@ -99,7 +115,7 @@ class Context:
     """
 
     recipe: str = ""
-    id: str = field(default_factory=lambda: uuid.uuid4().hex)
+    id: str = field(default_factory=new_id)
     group: Group = "treated"
     held_out: str | None = None
     clock: Callable[[], float] = time.time

@@ -84,7 +84,7 @@ def thinks(model: str, request: Request) -> bool:
     """Whether this request makes this model think before it answers."""
     thinking = request.params.get("thinking")
     asked = isinstance(thinking, Mapping) and thinking.get("type") not in (None, "disabled")
-    return always_thinks(model) or asked or "reasoning_effort" in request.params or bool(_effort(request))
+    return capabilities(model).thinks or asked or "reasoning_effort" in request.params or bool(_effort(request))
 
 
 def _effort(request: Request) -> Any:
@@ -107,19 +107,22 @@ def misfit(model: str, request: Request) -> str | None:
         return "it has no structured output"
     if able.vision is False and _has_images(request):
         return "it does not read images"
-    for names, refuses in ((_REFUSED_BY_THINKERS, able.thinks), (_THINKING_PARAMS, not able.thinks)):
-        refused = sorted(
-            name for name in names if refuses and params.get(name) is not None and not (name == "temperature" and params[name] == 1)
-        )
-        if refused:
-            return f"it refuses {refused[0]}"
-    if provider_of(model) != "openai":
-        foreign = sorted(name for name in _OPENAI_ONLY if params.get(name) is not None and not (name == "n" and params[name] == 1))
-        if foreign:
-            return f"{foreign[0]} is an OpenAI parameter"
+    unusual = _said(_REFUSED_BY_THINKERS if able.thinks else _THINKING_PARAMS, params, but="temperature")
+    if unusual:
+        return f"it refuses {unusual}"
+    foreign = None if provider_of(model) == "openai" else _said(_OPENAI_ONLY, params, but="n")
+    if foreign:
+        return f"{foreign} is an OpenAI parameter"
     if able.max_input_tokens is not None and _characters(request) > able.max_input_tokens * 3:
         return f"the prompt may exceed its window of {able.max_input_tokens} tokens"
     return None
+
+
+def _said(names: frozenset[str], params: Mapping[str, Any], *, but: str) -> str | None:
+    """The first of these parameters, by the alphabet, that the request sets; `but` set to 1 is what every model does anyway."""
+    return min(
+        (name for name in names.intersection(params) if params[name] is not None and not (name == but and params[name] == 1)), default=None
+    )
 
 
 def _has_images(request: Request) -> bool:

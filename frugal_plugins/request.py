@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, cast
 
 from frugal_plugins.errors import TruncatedOutput
 from frugal_plugins.usage import Usage
@@ -122,7 +122,9 @@ def text_of(message: Message) -> str:
 
 def canonical(value: Any) -> str:
     """JSON with sorted keys and no spaces: equal for equal values, whatever order a dict was built in."""
-    return _CANONICAL.encode(value)
+    if value.__class__ is str or _PIECES is None:
+        return _CANONICAL.encode(value)
+    return "".join(_PIECES(value, 0))
 
 
 def fingerprint(value: Any) -> str:
@@ -145,3 +147,17 @@ def _plain(value: Any) -> Any:
 
 _CANONICAL: Final = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False, default=_plain)
 """Made once: `json.dumps` would make one for every call."""
+
+
+def _in_c() -> Callable[[Any, int], Iterable[str]] | None:
+    """The C encoder inside, which `encode` makes anew for every call; None where Python has none.
+
+    It is told not to look for values that hold themselves: those end in RecursionError instead of ValueError.
+    """
+    make, text = getattr(json.encoder, "c_make_encoder", None), json.encoder.encode_basestring
+    return (
+        None if make is None else cast("Callable[[Any, int], Iterable[str]]", make(None, _plain, text, None, ":", ",", True, False, True))
+    )
+
+
+_PIECES: Final = _in_c()

@@ -48,6 +48,7 @@ def _point_tiktoken_at_local_files() -> None:
             return
 
 
+@lru_cache(maxsize=1024)
 def encoding_name(model: str) -> str:
     """The vocabulary a model reads with: cl100k for GPT-3.5 and GPT-4, o200k for everything newer or unknown."""
     bare = model.rpartition("/")[2]
@@ -57,6 +58,23 @@ def encoding_name(model: str) -> str:
 def count_text(text: str, model: str = "gpt-4o") -> int:
     """How many tokens `text` is for `model`. Special-token lookalikes count as plain text."""
     return len(encoding(encoding_name(model)).encode_ordinary(text)) if text else 0
+
+
+def developer_tokens(message: Mapping[str, Any], model: str) -> int | None:
+    """Input tokens of a developer's message, its frame included; None for other roles and for contents that are no text.
+
+    Such a text comes with every request. It is remembered itself, not by a digest, since that takes longer than all else here.
+    """
+    role, content = message.get("role"), message.get("content")
+    if len(message) != 2 or content.__class__ is not str or role not in ("system", "developer"):
+        return None
+    return _developer_tokens(role, content, encoding_name(model))
+
+
+@lru_cache(maxsize=128)
+def _developer_tokens(role: str, text: str, vocabulary: str) -> int:
+    encode = encoding(vocabulary).encode_ordinary
+    return PER_MESSAGE + len(encode(role)) + len(encode(text))
 
 
 def count_messages(messages: Iterable[Mapping[str, Any]], model: str = "gpt-4o", *, params: Mapping[str, Any] | None = None) -> int:

@@ -79,19 +79,19 @@ def part_of(source: Any, name: str) -> Any:
     own = getattr(source, "__dict__", None)
     if own is not None and name in own:
         return own[name]
-    if isinstance(source, Mapping):
-        return source.get(name)
     extra = getattr(source, "__pydantic_extra__", _NO_MODEL)
-    return getattr(source, name, None) if extra is _NO_MODEL else (extra or {}).get(name)
+    if extra is not _NO_MODEL:
+        return extra.get(name) if extra else None
+    return source.get(name) if isinstance(source, Mapping) else getattr(source, name, None)
 
 
 def _count(source: Any, *path: str) -> int:
     """The number at `path` in nested mappings or objects; 0 where any step is absent."""
     for name in path:
-        source = part_of(source, name)
         if source is None:
             return 0
-    return int(source)
+        source = part_of(source, name)
+    return 0 if source is None else int(source)
 
 
 def from_openai(usage: Any) -> Usage:

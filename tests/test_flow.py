@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+import json
+import os
 
 import pytest
 from hypothesis import given
@@ -10,7 +12,7 @@ from hypothesis import strategies as st
 
 from frugal_plugins.drivers import adrive, drive, stream
 from frugal_plugins.flow import Call, Context, Flow, Next, ask, compose
-from frugal_plugins.request import Reply, Request
+from frugal_plugins.request import Reply, Request, canonical
 from tests.support import Doing, FakeModel, FakeStream, ask_for, reply_with, send
 
 
@@ -260,3 +262,28 @@ def test_a_stream_that_breaks_raises_the_same_error_and_books_what_came() -> Non
     assert ctx.attempts[0].error == "ProviderDown"
     assert ctx.attempts[0].reply is not None
     assert ctx.attempts[0].reply.usage.output_tokens == 1
+
+
+def test_every_request_has_an_id_of_its_own_also_in_a_forked_process() -> None:
+    names = {Context().id for _ in range(600)}
+    assert len(names) == 600
+    assert all(len(name) == 32 and set(name) <= set("0123456789abcdef") for name in names)
+    read, write = os.pipe()
+    child = os.fork()
+    if not child:
+        os.write(write, Context().id.encode())
+        os._exit(0)
+    os.waitpid(child, 0)
+    assert os.read(read, 64).decode() not in {Context().id for _ in range(600)}
+
+
+@given(value=st.dictionaries(st.text(max_size=4), json_values, max_size=4))
+def test_the_canonical_form_is_json_with_sorted_keys(value: dict[str, object]) -> None:
+    assert canonical(value) == json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+
+
+def test_the_canonical_form_of_what_holds_itself_is_refused() -> None:
+    loop: list[object] = []
+    loop.append(loop)
+    with pytest.raises(RecursionError):
+        canonical(loop)

@@ -7,7 +7,7 @@ import socket
 import pytest
 import tiktoken
 
-from frugal_plugins.tokens import count_messages, count_text, encoding, encoding_name
+from frugal_plugins.tokens import count_messages, count_text, developer_tokens, encoding, encoding_name
 
 
 def test_no_socket_is_opened(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -42,3 +42,22 @@ def test_tools_images_and_tool_calls_count() -> None:
 def test_the_count_of_a_text_is_tiktokens() -> None:
     words = "Der Stuhl wurde am 3. Mai geliefert, 椅子 🙂"
     assert count_text(words) == len(tiktoken.get_encoding("o200k_base").encode(words))
+
+
+@pytest.mark.parametrize("model", ["gpt-4o", "gpt-4"])
+def test_a_developers_message_counts_the_same_remembered_or_not(model: str) -> None:
+    said = {"role": "system", "content": "You help. <|endoftext|> 椅子"}
+    assert developer_tokens(said, model) == developer_tokens(dict(said), model) == count_messages([said], model) - 3
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        {"role": "user", "content": "hi"},
+        {"role": "system", "content": [{"type": "text", "text": "hi"}]},
+        {"role": "system", "content": "hi", "name": "x"},
+        {"role": "system", "content": None},
+    ],
+)
+def test_other_messages_are_not_remembered_by_their_text(message: dict[str, object]) -> None:
+    assert developer_tokens(message, "gpt-4o") is None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any, Final
 
 from frugal_plugins.meaning.canonical import canonical_question
@@ -46,9 +47,18 @@ def place_of(request: Request, *, recipe: str, scope: Sequence[str], canonical: 
 
 
 def _owner(request: Request, scope: Sequence[str]) -> str:
-    tags = {name: request.tags.get(name, "") for name in scope if name != "session"}
+    tags = request.tags
+    named = tuple([(name, tags.get(name, "")) for name in scope if name != "session"])
     session = request.session or "" if "session" in scope else ""
-    return fingerprint([request.scope, tags, session, request.tags.get("namespace", "")])
+    namespace = tags.get("namespace", "")
+    if all(value.__class__ is str for _, value in named):
+        return _owner_name(request.scope, named, session, namespace)
+    return fingerprint([request.scope, dict(named), session, namespace])
+
+
+@lru_cache(maxsize=4096)
+def _owner_name(scope: tuple[str, ...], tags: tuple[tuple[str, str], ...], session: str, namespace: str) -> str:
+    return fingerprint([scope, dict(tags), session, namespace])
 
 
 def _last(message: Message, canonical: bool) -> Mapping[str, Any]:

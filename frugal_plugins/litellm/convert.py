@@ -108,12 +108,24 @@ def read_call(kwargs: Mapping[str, Any], endpoint: Endpoint = "chat", scope: tup
         messages=messages,
         params=params,
         tags={**({"user": user} if isinstance(user, str) and user else {}), **_unrepeatable(kwargs)},
-        scope=(*scope, fingerprint(shaping)[:16]) if shaping else scope,
+        scope=(*scope, _shape_name(shaping)) if shaping else scope,
         session=session if isinstance(session, str) and session else None,
         stream=bool(kwargs.get("stream")),
         endpoint=endpoint,
     )
     return Asked(kwargs if endpoint == "chat" else _between_us(kwargs), request, told)
+
+
+def _shape_name(shaping: Mapping[str, Any]) -> str:
+    """A short name for the arguments that shape the answer."""
+    if all(value.__class__ is str for value in shaping.values()):
+        return _name_of_texts(tuple(shaping.items()))  # an address and a key: the same in every call
+    return fingerprint(shaping)[:16]
+
+
+@lru_cache(maxsize=128)
+def _name_of_texts(shaping: tuple[tuple[str, str], ...]) -> str:
+    return fingerprint(dict(shaping))[:16]
 
 
 def _said_in(kwargs: Mapping[str, Any]) -> Any:
@@ -175,8 +187,9 @@ def reply_of(response: Any, *, asked_model: str) -> Reply:
 
 def hidden_params(response: Any) -> Mapping[str, Any]:
     """What LiteLLM keeps beside an answer."""
-    hidden = getattr(response, "_hidden_params", None)
-    return hidden if isinstance(hidden, Mapping) else {}
+    private = getattr(response, "__pydantic_private__", None)  # where pydantic's own, slow `__getattr__` would find it
+    hidden = private.get("_hidden_params") if private else getattr(response, "_hidden_params", None)
+    return hidden if hidden.__class__ is dict or isinstance(hidden, Mapping) else {}
 
 
 def message_dict(message: Any) -> dict[str, Any]:
@@ -255,7 +268,7 @@ def _messages(messages: Any) -> tuple[Message, ...] | None:
         return None
     found: list[Message] = []
     for message in messages:
-        if isinstance(message, Mapping):
+        if message.__class__ is dict or isinstance(message, Mapping):
             found.append(message)
         elif type(message).__module__.startswith("litellm.") and hasattr(message, "tool_calls"):
             found.append(message_dict(message))

@@ -39,9 +39,9 @@ def prices_of_deployments(prices: PriceBook, deployments: Iterable[Mapping[str, 
 
 def rates_from(source: Mapping[str, Any], model: str, named: str) -> Rates | None:
     """Rates per million tokens out of LiteLLM's fields; None unless both input and output are there and make sense."""
-    given = {ours: source[theirs] for ours, theirs in _FIELDS.items() if source.get(theirs) is not None}
-    if "input_usd" not in given or "output_usd" not in given:
+    if source.get(_FIELDS["input_usd"]) is None or source.get(_FIELDS["output_usd"]) is None:
         return None
+    given = {ours: source[theirs] for ours, theirs in _FIELDS.items() if source.get(theirs) is not None}
     try:
         return own_rates(model, {name: Decimal(str(value)) * MILLION for name, value in given.items()}, named)
     except (InvalidOperation, ValueError):

@@ -11,7 +11,7 @@ import litellm
 from frugal_plugins.drivers import adrive, astream, drive, stream
 from frugal_plugins.flow import Call, Context
 from frugal_plugins.inside import inside
-from frugal_plugins.litellm.convert import Asked, reply_of, why
+from frugal_plugins.litellm.convert import Asked, hidden_params, reply_of, why
 from frugal_plugins.litellm.sdk_router import AtRouter, as_inside
 from frugal_plugins.litellm.stored import chunks_of, hidden_of, response_of, stream_attributes
 from frugal_plugins.litellm.streams import OPENED, FrugalAsyncStream, FrugalStream, Reading, asks_usage
@@ -71,8 +71,9 @@ class Line:
         details = self.details(reply)
         if reply.raw is None or reply.saved is not None:
             return response_of(reply, details)
-        if isinstance(getattr(reply.raw, "_hidden_params", None), dict):
-            reply.raw._hidden_params["frugal"] = details
+        hidden = hidden_params(reply.raw)
+        if isinstance(hidden, dict):
+            hidden["frugal"] = details
         return reply.raw
 
 

@@ -70,6 +70,8 @@ class Recipe:
         self.tiers = tuple(Tier(name, tuple(tier.models)) for name, tier in settings.tiers.items())
         self.answers: AnswerStore = build_store(settings.cache)
         self.steps: tuple[tuple[Technique, Mode], ...] = tuple(self._steps())
+        self._steps_of_named = tuple(step for step in self.steps if not isinstance(step[0], _Named))
+        self._control_percent, self._each_percent = float(settings.control_percent), float(settings.control_each_percent)
         self.outcomes: OutcomeLog | None = build_outcomes(settings, self.tiers, self.prices)
         self.observers: tuple[Observer, ...] = build_observers(settings.observe)
         self._judge: SampleJudge | None = build_judge(settings, self.prices, clock)
@@ -95,6 +97,8 @@ class Recipe:
         path = os.environ.get("FRUGAL_LEDGER") or self.settings.ledger.path
         if path == "off":
             return None
+        if (open_one := self._ledger) is not None and open_one.source == path:
+            return open_one
         with self._lock:
             if self._ledger is None or self._ledger.source != path:
                 said = self.settings.ledger
@@ -138,7 +142,7 @@ class Recipe:
             self._budgets.refuse(request, told.task, self.clock())
         ctx.mode = "on"
         steps = [step for step in self._steps_for(request) if step[0].name not in without] if ctx.group == "treated" else []
-        ctx.held_out = held_out(request, ctx.id, float(self.settings.control_each_percent), steps)
+        ctx.held_out = held_out(request, ctx.id, self._each_percent, steps)
         if ctx.held_out is not None:
             steps = left_out(ctx.held_out, steps, ctx)
         cache = next((step for step, _ in steps if isinstance(step, Cache)), None)
@@ -160,7 +164,7 @@ class Recipe:
         """Whether a request is treated, left out on the caller's word, or in the control group."""
         if told.off or self.mode == "off":
             return "bypassed"
-        return group_drawn(request, drawn_by, float(self.settings.control_percent))
+        return group_drawn(request, drawn_by, self._control_percent)
 
     def feedback(self, request_id: str, good: bool | float, *, source: Voice = "user", model: str | None = None) -> Heard:
         """Say whether the answer to a request was good: True, False, or 0 to 1.
@@ -257,7 +261,9 @@ class Recipe:
 
     def _steps_for(self, request: Request) -> tuple[tuple[Technique, Mode], ...]:
         """Texts to be embedded have no answer to shorten and no conversation: no technique touches them."""
-        return () if request.endpoint == "embeddings" else self.steps
+        if request.endpoint == "embeddings":
+            return ()
+        return self.steps if request.model in self.own_names else self._steps_of_named
 
     def _listeners(self) -> Iterator[Callable[[Entry], None]]:
         """Who is told when a request is over: the ledger, and the store the router learns from."""

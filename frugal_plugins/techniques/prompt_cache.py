@@ -15,7 +15,7 @@ from frugal_plugins.request import Request
 from frugal_plugins.text.layout import developer_text, mark_message, mark_openai, mark_system, mark_tools, with_passages, with_tail
 from frugal_plugins.text.turns import digest, has_marks, head_length, is_marked, tokens_of, without_marks
 from frugal_plugins.text.volatile import parted
-from frugal_plugins.tokens import count_messages
+from frugal_plugins.tokens import count_messages, developer_tokens
 
 _KEYED: Final = frozenset({"openai", "azure"})
 _KEY_CHARS: Final = 32
@@ -179,6 +179,7 @@ class PromptCache:
 
     def _tokens(self, request: Request, messages: int) -> int:
         """Input tokens of the tools, the system prompt and the first so many messages."""
-        params = {name: request.params[name] for name in ("tools", "functions", "system") if request.params.get(name)}
-        front = self.traffic.counted(digest({"content": params}), lambda: count_messages((), request.model, params=params)) if params else 0
-        return front + sum(tokens_of(message, request.model) for message in request.messages[:messages])
+        model, given = request.model, request.params
+        params = {name: given[name] for name in ("tools", "functions", "system") if given.get(name)} if given else {}
+        front = self.traffic.counted(digest({"content": params}), lambda: count_messages((), model, params=params)) if params else 0
+        return front + sum([developer_tokens(message, model) or tokens_of(message, model) for message in request.messages[:messages]])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Generator, Mapping
+from collections.abc import Generator, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 
@@ -17,7 +17,7 @@ from frugal_plugins.learned.verify import Verdict, look
 from frugal_plugins.models import misfit
 from frugal_plugins.prefix.rereading import Prompt, Rereading, prompt_of
 from frugal_plugins.prices import PriceBook, bare_name, provider_of
-from frugal_plugins.request import Message, Reply, Request, fingerprint
+from frugal_plugins.request import Message, Reply, Request, canonical
 from frugal_plugins.unseen import Unseen
 from frugal_plugins.usage import Usage, read_instead
 
@@ -77,15 +77,19 @@ class Route:
     least_logprob: float | None = None
     judge: str | None = None
     name: str = "route"
-    _sessions: OrderedDict[bytes, int] = field(default_factory=OrderedDict)
-    _last_named: tuple[tuple[Message, ...], tuple[str, ...], bytes] = ((), (), b"")
+    _sessions: OrderedDict[int, int] = field(default_factory=OrderedDict)
+    _last_named: tuple[tuple[Message, ...], tuple[str, ...], int] = ((), (), 0)
     _last_prompt: tuple[tuple[Message, ...], Prompt | None] = ((), None)
     rereading: Rereading = field(init=False, repr=False)
+    _places: dict[str, int] = field(init=False, repr=False)
+    _places_of_models: dict[str, int] = field(init=False, repr=False)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def __post_init__(self) -> None:
-        """What was read lately is priced by the same list."""
+        """What was read lately is priced by the same list; a model that stands in two tiers belongs to the cheaper one."""
         self.rereading = Rereading(self.prices)
+        self._places = {tier.name: index for index, tier in reversed(list(enumerate(self.tiers)))}
+        self._places_of_models = {bare_name(m): index for index, tier in reversed(list(enumerate(self.tiers))) for m in tier.models}
 
     def __call__(self, request: Request, rest: Next, ctx: Context) -> Flow:
         """Choose a model and say why."""
@@ -315,29 +319,32 @@ class Route:
             if len(self._sessions) > _MOST_SESSIONS:
                 self._sessions.popitem(last=False)
 
-    def _session(self, request: Request) -> bytes:
-        """A digest of the caller's name for the conversation, else of how it began: a name for each must not take much room."""
+    def _session(self, request: Request) -> int:
+        """A hash of the caller's name for the conversation, else of how it began: a name for each must not take much room."""
         if request.session:
-            return _digest([request.scope, request.session])
+            return hash((request.scope, request.session))
         messages, scope, key = self._last_named
         if messages and messages is request.messages and scope == request.scope:
             return key  # asked twice for one request: to look up where it is, and to remember where it went
-        first_user = next((i for i, message in enumerate(request.messages) if message.get("role") == "user"), len(request.messages))
-        key = _digest([request.scope, request.messages[: first_user + 1]])
+        key = hash((request.scope, *_opening(request.messages)))
         self._last_named = (request.messages, request.scope, key)
         return key
 
     def _tier_of(self, model: str) -> int | None:
-        bare = bare_name(model)
-        return next((i for i, tier in enumerate(self.tiers) if any(bare_name(m) == bare for m in tier.models)), None)
+        return self._places_of_models.get(bare_name(model))
 
     @property
     def _lowest(self) -> int:
         return 0 if self.floor is None else self._index(self.floor)
 
     def _index(self, name: str) -> int:
-        return next(i for i, tier in enumerate(self.tiers) if tier.name == name)
+        return self._places[name]
 
 
-def _digest(value: Any) -> bytes:
-    return bytes.fromhex(fingerprint(value)[:32])
+def _opening(messages: tuple[Message, ...]) -> Iterator[tuple[Any, Any] | str]:
+    """A conversation up to the first thing its user says. Texts as they are: Python remembers their hashes."""
+    for message in messages:
+        role, content = message.get("role"), message.get("content")
+        yield (role, content) if len(message) == 2 and role.__class__ is content.__class__ is str else canonical(message)
+        if role == "user":
+            return

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any, Final, Literal
 
 from frugal_plugins.flow import Context, Flow, Next
@@ -16,10 +17,11 @@ from frugal_plugins.text.prompts import Level, shortened
 from frugal_plugins.text.schemas import trimmed_tool
 from frugal_plugins.text.tools import asks_for_more, chosen, name_of, with_more
 from frugal_plugins.text.turns import digest, has_marks, head_length, is_marked, tokens_of
-from frugal_plugins.tokens import count_messages, count_text
+from frugal_plugins.tokens import count_messages, count_text, developer_tokens
 
 _LEAST_CHARS: Final = 200
 _MOST_REMEMBERED: Final = 2048
+_FRONT_PARAMS: Final = ("tools", "functions", "response_format", "output_config", "system")
 
 
 @dataclass(slots=True)
@@ -122,12 +124,13 @@ class Shorten:
     def shorter(self, request: Request) -> tuple[Request, list[str]]:
         """The request with what the developer wrote in fewer tokens, and what was done; prices are not looked at."""
         did: list[str] = []
-        short = request
-        if not has_marks(request.params.get("tools")) and self.tools:
+        short, tools = request, request.params.get("tools")
+        if tools and self.tools and not has_marks(tools):
             short = self._with_tools(short, did)
+        if len(developer_text(request)) < _LEAST_CHARS:
+            return short, did
         marked = has_marks(request.params.get("system")) or any(map(is_marked, request.messages[: head_length(request.messages)]))
-        text = developer_text(request)
-        if marked or len(text) < _LEAST_CHARS:
+        if marked:
             return short, did
         short = self._with_format(short, did)
         return self._with_prose(short, did), did
@@ -169,30 +172,37 @@ class Shorten:
 
     def _with_prose(self, request: Request, did: list[str]) -> Request:
         changed = request
-        for text, _ in texts_of(request):
-            short = shortened(text, self.level)
+        for text, put in texts_of(request):
+            short = _shortened(text, self.level)
             if short is not text and short != text:
-                changed = next(put for found, put in texts_of(changed) if found == text)(short)
+                here = put if changed is request else next(put for found, put in texts_of(changed) if found == text)
+                changed = here(short)
         if changed is not request:
             did.append(f"prose by rules ({self.level})")
         return changed
 
     def _front(self, request: Request) -> int:
         """Tokens of what the developer wrote: tools, schema, system prompt."""
-        names = ("tools", "functions", "response_format", "output_config", "system")
-        params = {name: request.params[name] for name in names if request.params.get(name)}
+        model, given = request.model, request.params
+        params = {name: given[name] for name in _FRONT_PARAMS if given.get(name)} if given else {}
         messages = request.messages[: head_length(request.messages)]
-        total = sum(tokens_of(message, request.model) for message in messages)
+        total = sum([developer_tokens(message, model) or tokens_of(message, model) for message in messages])
         if params:
             key = digest({"content": params})
             if key not in self._params_tokens:
                 if len(self._params_tokens) >= _MOST_REMEMBERED:
                     self._params_tokens.clear()
                 config = params.pop("output_config", None)
-                tokens = count_messages((), request.model, params=params) + (count_text(str(config), request.model) if config else 0)
+                tokens = count_messages((), model, params=params) + (count_text(str(config), model) if config else 0)
                 self._params_tokens[key] = tokens
             total += self._params_tokens[key]
         return total
+
+
+@lru_cache(maxsize=256)
+def _shortened(text: str, level: Level) -> str:
+    """A prompt's shorter form, looked for once for each prompt and not again for each request."""
+    return shortened(text, level)
 
 
 def _named(tools: Sequence[Mapping[str, Any]]) -> bytes:
