@@ -5,16 +5,17 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Sequence
 from contextvars import copy_context
 from threading import Thread
-from typing import Final, Protocol, TypeVar
+from typing import Final, Generic, Protocol, TypeVar
 
 from frugal_plugins.flow import Attempt, Call, Context, Flow
 from frugal_plugins.request import Reply
 
 Chunk = TypeVar("Chunk", covariant=True)
 AnyChunk = TypeVar("AnyChunk")
+Piece = TypeVar("Piece")
 _log: Final = logging.getLogger("frugal_plugins")
 
 
@@ -194,6 +195,37 @@ class AsyncOpenStream(HasReply, Protocol[Chunk]):
         """Chunk by chunk."""
 
 
+class Shown(Generic[Piece]):
+    """What a reader has been shown: the pieces of an answer, each kept back while the answer may not be meant for him."""
+
+    __slots__ = ("_chunks", "_kept", "_unsure", "anything")
+
+    def __init__(self) -> None:
+        self.anything = False
+        self._unsure: Callable[[Reply], bool] | None = None
+        self._chunks: HasReply | None = None
+        self._kept: list[Piece] = []
+
+    def begin(self, call: Call, chunks: HasReply) -> None:
+        """Another answer is opened."""
+        self.anything = call.unsure is None
+        self._unsure, self._chunks, self._kept = call.unsure, chunks, []
+
+    def with_(self, chunk: Piece) -> Sequence[Piece]:
+        """The pieces to show now that one more has come."""
+        if self.anything:
+            return (chunk,)
+        self._kept.append(chunk)
+        return self.rest()
+
+    def rest(self) -> Sequence[Piece]:
+        """The pieces that were kept back and are to be shown after all."""
+        if self.anything or self._unsure is None or self._chunks is None or self._unsure(self._chunks.reply()):
+            return ()
+        self.anything = True
+        return self._kept
+
+
 def stream(
     flow: Flow,
     ctx: Context,
@@ -203,22 +235,24 @@ def stream(
 ) -> Iterator[AnyChunk]:
     """Run a flow and pass the chunks of its answer on as they come; a stored answer is replayed as chunks."""
     ctx.later = []
-    run, shown = Run(flow, ctx), False
+    run, shown = Run(flow, ctx), Shown[AnyChunk]()
     while (call := run.call) is not None:
         with run:
-            if call.purpose != "answer" or call.hold or shown:
+            if call.purpose != "answer" or call.hold or shown.anything:
                 run.answer(send(call))
                 continue
             chunks = run.chunks = open_stream(call)
-            shown = True
+            shown.begin(call, chunks)
             try:
-                yield from chunks
+                for chunk in chunks:
+                    yield from shown.with_(chunk)
+                yield from shown.rest()
             except GeneratorExit:
                 run.leave(chunks.reply())
                 raise
             run.answer(chunks.reply())
     go_on(ctx, send)
-    if not shown:
+    if not shown.anything:
         yield from replay(run.result())
 
 
@@ -232,22 +266,25 @@ async def astream(
     """`stream` for async hosts."""
     ctx.later = []
     await prepared(ctx)
-    run, shown = Run(flow, ctx), False
+    run, shown = Run(flow, ctx), Shown[AnyChunk]()
     while (call := run.call) is not None:
         with run:
-            if call.purpose != "answer" or call.hold or shown:
+            if call.purpose != "answer" or call.hold or shown.anything:
                 run.answer(await send(call))
                 continue
             chunks = run.chunks = await open_stream(call)
-            shown = True
+            shown.begin(call, chunks)
             try:
                 async for chunk in chunks:
-                    yield chunk
+                    for ready in shown.with_(chunk):
+                        yield ready
+                for ready in shown.rest():
+                    yield ready
             except GeneratorExit:
                 run.leave(chunks.reply())
                 raise
             run.answer(chunks.reply())
     ago_on(ctx, send)
-    if not shown:
+    if not shown.anything:
         for chunk in replay(run.result()):
             yield chunk

@@ -30,12 +30,14 @@ class Call:
         purpose: `answer` for what the caller asked; anything else is a technique's own helper call.
         technique: who wants it, for helper calls.
         hold: do not show this answer to a streaming caller yet, it may be replaced.
+        unsure: the same as long as this says of what has come of the answer that it may not be meant for the caller.
     """
 
     request: Request
     purpose: Purpose = "answer"
     technique: str | None = None
     hold: bool = False
+    unsure: Callable[[Reply], bool] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +108,7 @@ class Context:
         reachable: which models this caller may be sent to, where the host restricts them.
         ahead: what an async host awaits before it starts the flow, so that nothing in it blocks the event loop.
         at_hand: what `ahead` found, for the technique that looked; the flow then asks nobody for it again.
+        one_answer: the host shows the first answer as it comes and cannot ask again.
         own_limit: the output limit a model was configured with by its owner, where the host knows one; it counts as the caller's own.
         began_ns, ended_ns, span_parent: when it began and ended and in which OpenTelemetry context, where somebody watches.
         answer_key: by which name the answer store knows the stored answer that was served, so that it can be rejected later.
@@ -124,6 +127,7 @@ class Context:
     mode: Mode = "on"
     reachable: Callable[[str], bool] | None = None
     own_limit: Callable[[str], int | None] | None = None
+    one_answer: bool = False
     ahead: Callable[[Context], Awaitable[None]] | None = None
     at_hand: Any = None
     decisions: list[Decision] = field(default_factory=list)

@@ -161,7 +161,7 @@ class SummarizingMemory(Runnable[LanguageModelInput, list[BaseMessage]]):
         alone = bool(recipe.settings.control_percent) and told.session is None  # a router draws such requests itself, one by one
         if alone or recipe.group_of(request, told) != "treated":
             return messages
-        ctx = Context(recipe=recipe.name, clock=recipe.clock, host="langchain")
+        ctx = Context(recipe=recipe.name, clock=recipe.clock, host="langchain", one_answer=True)
         run = Run(compose([self._step], ctx)(request), ctx)
         assert run.call is not None  # the guard sees to it that a request always goes on
         shown = conversation.back(run.call.request.messages)

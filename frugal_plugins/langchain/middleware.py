@@ -100,6 +100,7 @@ class RecipeMiddleware(AgentMiddleware[Any, Any, Any]):
             own_limit=lambda model: _limit(given.model) if tiers.name_of(model) == name else tiers.own_limit(model),
             without=() if remembered is None else ("history",),
         )
+        ctx.one_answer = request.stream  # the agent's own step shows its tokens as they come
         if remembered is not None:
             book(remembered, ctx)
         request = request.with_(tags={**request.tags, **told.tags}, session=told.session)

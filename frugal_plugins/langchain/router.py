@@ -326,6 +326,7 @@ class FrugalRouter(BatchLane, Described):
             flow, ctx = recipe.flow(
                 request, told=told, host="langchain", reachable=tiers.reachable, own_limit=self._own_limit, without=without
             )
+            ctx.one_answer = request.stream  # callbacks of the model inside tell its tokens as they come
             if remembered is not None:
                 book(remembered, ctx)
             request = request.with_(tags={**request.tags, **told.tags}, session=told.session)

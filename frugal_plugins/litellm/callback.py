@@ -6,13 +6,13 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Iterable, Mapping
 from functools import partial
 from typing import Any, Final
 
 from litellm.integrations.custom_logger import CustomLogger
 
-from frugal_plugins.drivers import Run, ago_on, prepared
+from frugal_plugins.drivers import Run, Shown, ago_on, prepared
 from frugal_plugins.flow import Call
 from frugal_plugins.inside import INSIDE, inside
 from frugal_plugins.litellm.access import Configured, may_use
@@ -109,12 +109,19 @@ class FrugalCallback(CustomLogger):  # type: ignore[misc]
         live.streaming = True
         UNDERWAY.drop(request_data)
         reading = live.run.chunks = live.dialect.reading(response, live.run.call.request)
+        shown = Shown[Any]()
+        shown.begin(live.run.call, reading)
         with live.run:
             async for chunk in reading:
-                if chunk is not OPENED:
-                    yield chunk
+                for ready in () if chunk is OPENED else shown.with_(chunk):
+                    yield ready
+            for ready in shown.rest():
+                yield ready
             live.run.ctx.later = []
             live.finish(_billed(reading.reply(), response))
+        if not shown.anything:
+            for piece in await self._instead(live):
+                yield piece
         live.end()
         ago_on(live.run.ctx, partial(self._ask, live))
 
@@ -154,6 +161,7 @@ class FrugalCallback(CustomLogger):  # type: ignore[misc]
         if asked is None:
             return None
         flow, ctx = asked.start(recipe, reachable=lambda model: model == asked.request.model)
+        ctx.one_answer = asked.request.stream  # LiteLLM tells of it when it is over
         await prepared(ctx)
         live = Live(recipe, asked, Run(flow, ctx), asked_name=asked.request.model, name_for=lambda model: model)
         UNDERWAY.add(kwargs, live)
@@ -199,9 +207,7 @@ class FrugalCallback(CustomLogger):  # type: ignore[misc]
         """Tell the flow the answer, make the further calls it wants, and mark what the caller gets."""
         live.run.ctx.later = []
         live.finish(_billed(live.dialect.reply_of(response, asked_model=live.asked.request.model), response))
-        while (call := live.run.call) is not None:
-            with live.run:
-                live.finish(await self._ask(live, call))
+        await self._ask_further(live)
         ago_on(live.run.ctx, partial(self._ask, live))
         reply = live.run.result()
         if isinstance(getattr(reply.raw, "_hidden_params", None), dict):
@@ -212,6 +218,20 @@ class FrugalCallback(CustomLogger):  # type: ignore[misc]
                 "recipe": live.recipe.name,
             }
         return reply
+
+    async def _instead(self, live: Live) -> Iterable[Any]:
+        """An answer that had to be waited for, because the one that was streamed was not meant for the caller."""
+        asked, dialect = live.asked, live.dialect
+        await self._ask_further(live)
+        options = asked.kwargs.get("stream_options")
+        with_usage = isinstance(options, Mapping) and options.get("include_usage") is True
+        return dialect.pieces(asked.request, live.run.result(), live.run.ctx.id, with_usage)
+
+    async def _ask_further(self, live: Live) -> None:
+        """Make the further calls a flow wants after an answer."""
+        while (call := live.run.call) is not None:
+            with live.run:
+                live.finish(await self._ask(live, call))
 
     async def _ask_helpers(self, live: Live) -> None:
         """Make the calls a technique wants before the answer is asked for."""

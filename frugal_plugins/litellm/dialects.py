@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
@@ -37,6 +37,7 @@ class Dialect:
         method: LiteLLM's async function for it.
         router_method: the Router's.
         stored: a stored answer as LiteLLM keeps those of this API in its caches.
+        pieces: an answer that was waited for, as the pieces a streaming caller expects; and whether he wants its usage.
     """
 
     endpoint: Endpoint
@@ -45,6 +46,7 @@ class Dialect:
     reply_of: ReplyOf
     reading: Callable[[Any, Request], AsyncReading]
     stored: Callable[[Request, Reply, str], dict[str, Any]]
+    pieces: Callable[[Request, Reply, str, bool], Iterator[Any]]
 
 
 CHAT: Final = Dialect(
@@ -54,12 +56,25 @@ CHAT: Final = Dialect(
     reply_of,
     lambda source, request: Reading(source, request, hide_usage=False),
     lambda _request, reply, call_id: stored.response_of(reply, {"id": call_id}).model_dump(),
+    lambda _request, reply, call_id, with_usage: stored.chunks_of(reply, {"id": call_id}, with_usage=with_usage),
 )
 MESSAGES: Final = Dialect(
-    "messages", "anthropic_messages", "aanthropic_messages", messages_api.reply_of, messages_api.MessagesReading, messages_api.stored
+    "messages",
+    "anthropic_messages",
+    "aanthropic_messages",
+    messages_api.reply_of,
+    messages_api.MessagesReading,
+    messages_api.stored,
+    messages_api.pieces_of,
 )
 RESPONSES: Final = Dialect(
-    "responses", "aresponses", "aresponses", responses_api.reply_of, responses_api.ResponsesReading, responses_api.stored
+    "responses",
+    "aresponses",
+    "aresponses",
+    responses_api.reply_of,
+    responses_api.ResponsesReading,
+    responses_api.stored,
+    responses_api.pieces_of,
 )
 
 DIALECTS: Final[Mapping[str, Dialect]] = {

@@ -184,6 +184,12 @@ def stored(request: Request, reply: Reply, call_id: str) -> dict[str, Any]:
     return {_EVENTS: [frame.decode() for frame in frames_of(message)]} if request.stream else message
 
 
+def pieces_of(request: Request, reply: Reply, call_id: str, with_usage: bool = True) -> Iterator[bytes]:  # noqa: ARG001 (it always comes along)
+    """An answer that was waited for, as a stream."""
+    whole = reply.raw if isinstance(reply.raw, Mapping) else stored(request.with_(stream=False), reply, call_id)
+    return frames_of(whole)
+
+
 def frames_of(message: Mapping[str, Any]) -> Iterator[bytes]:
     """A whole message as the server-sent events of a stream."""
     for event in _events(message):
@@ -196,12 +202,17 @@ def _blocks(reply: Reply) -> list[dict[str, Any]]:
 
 
 def _events(message: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
-    yield {"type": "message_start", "message": {**message, "content": [], "stop_reason": None}}
+    told = {name: value for name, value in message.items() if not name.startswith("_")}
+    yield {"type": "message_start", "message": {**told, "content": [], "stop_reason": None}}
     for index, block in enumerate(message["content"]):
         texts = [(kind, name) for kind, name in _TEXTS.items() if isinstance(block.get(name), str)]
-        yield {"type": "content_block_start", "index": index, "content_block": {**block, **{name: "" for _, name in texts}}}
+        given: dict[str, Any] = {"input": {}} if isinstance(block.get("input"), Mapping) else {}
+        yield {"type": "content_block_start", "index": index, "content_block": {**block, **{name: "" for _, name in texts}, **given}}
         for kind, name in texts:
             yield {"type": "content_block_delta", "index": index, "delta": {"type": kind, name: block[name]}}
+        if given:
+            delta = {"type": "input_json_delta", "partial_json": json.dumps(block["input"])}
+            yield {"type": "content_block_delta", "index": index, "delta": delta}
         yield {"type": "content_block_stop", "index": index}
     end = {"stop_reason": message.get("stop_reason"), "stop_sequence": message.get("stop_sequence")}
     usage = message.get("usage") or {}

@@ -6,8 +6,11 @@ import time
 from collections.abc import AsyncIterator, Iterator
 from typing import Any, Final
 
+from litellm.types.llms.openai import ResponsesAPIResponse
+
 from frugal_plugins.litellm.convert import billed_as, hidden_params, lane_of, plain
 from frugal_plugins.litellm.ids import provider_name
+from frugal_plugins.litellm.response_events import events_of
 from frugal_plugins.litellm.streams import OPENED, counted
 from frugal_plugins.request import Message, Reply, Request
 from frugal_plugins.usage import Usage, from_openai, part_of
@@ -166,6 +169,12 @@ def stored(request: Request, reply: Reply, call_id: str) -> dict[str, Any]:
         **{name: params[name] for name in _ECHOED if params.get(name) is not None},
         "usage": {"input_tokens": 0, "output_tokens": 0, "total_tokens": 0},
     }
+
+
+def pieces_of(request: Request, reply: Reply, call_id: str, with_usage: bool = True) -> Iterator[Any]:  # noqa: ARG001 (it always comes along)
+    """An answer that was waited for, as the events of a stream."""
+    whole = reply.raw if isinstance(reply.raw, ResponsesAPIResponse) else ResponsesAPIResponse(**stored(request, reply, call_id))
+    return events_of(whole)
 
 
 def _text_item(text: str, call_id: str) -> dict[str, Any]:

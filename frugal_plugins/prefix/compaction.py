@@ -103,7 +103,7 @@ def _calls_ahead(reading: Reading, state: State, terms: Terms) -> float:
 def _whole_again(state: State, sizes: Sizes, whole: int) -> Choice:
     """Below the cache's minimum nothing is cached, so summing up was free; now the whole conversation is long enough."""
     rewrite = Rewrite(sizes.warm, sizes.stay, sizes.static, whole)
-    restored = replace(state, cut=0, stubbed=0, digest="", summary="", carry=0.0)
+    restored = replace(state, cut=0, stubbed=0, digest="", summary="", carry=0.0, fetched=())
     return Choice(restored, rewrite, "the conversation is long enough to be cached now, so it is sent whole again")
 
 
@@ -126,4 +126,5 @@ def _fixed(reading: Reading, state: State, found: Sequence[Candidate], terms: Te
 
 def _moved(reading: Reading, state: State, candidate: Candidate) -> State:
     mark = max(candidate.cut, candidate.stubbed)
-    return replace(state, cut=candidate.cut, stubbed=candidate.stubbed, digest=reading.upto(mark), carry=0.0)
+    later = tuple(one for one in state.fetched if one[1] > mark)
+    return replace(state, cut=candidate.cut, stubbed=candidate.stubbed, digest=reading.upto(mark), carry=0.0, fetched=later)

@@ -32,6 +32,7 @@ class State:
         real_tokens: how many tokens the provider counts for each that is counted here.
         asked: how many messages there were when a model was last asked for a summary.
         pending: a summary a model wrote for later, with its cut and digest.
+        fetched: results that are stubs and were read again whole, each with how many messages there were then.
     """
 
     cut: int = 0
@@ -49,6 +50,7 @@ class State:
     real_tokens: float = 1.0
     asked: int = 0
     pending: tuple[int, str, str] | None = None
+    fetched: tuple[tuple[int, int], ...] = ()
 
     @property
     def mark(self) -> int:
@@ -81,7 +83,7 @@ class State:
 
     def as_json(self) -> dict[str, Any]:
         """For the session store."""
-        return {name: value for name, value in asdict(self).items() if value not in (None, "", 0, 0.0)}
+        return {name: value for name, value in asdict(self).items() if value not in (None, "", 0, 0.0, ())}
 
 
 def read_state(data: Mapping[str, Any]) -> State:
@@ -91,6 +93,7 @@ def read_state(data: Mapping[str, Any]) -> State:
     if known.get("pending") is not None:
         cut, name, text = known["pending"]
         known["pending"] = (int(cut), str(name), str(text))
+    known["fetched"] = tuple((int(place), int(at)) for place, at in known.get("fetched", ()))
     return State(**known)
 
 

@@ -174,7 +174,7 @@ def test_an_old_tool_result_that_is_a_stub_now_is_quoted_when_it_is_asked_for() 
             {"role": "tool", "tool_call_id": f"c{number}", "content": json.dumps(found)},
         ]
         shown, _ = sent(technique, body)
-    assert sum("left out; facts" in str(message["content"]) for message in shown) >= 8
+    assert sum("facts: " in str(message["content"]) for message in shown) >= 8
     assert "damaged" not in json.dumps(shown)
     shown, _ = sent(
         technique, [*body, {"role": "assistant", "content": "Done."}, {"role": "user", "content": "Where was order W580003 damaged?"}]

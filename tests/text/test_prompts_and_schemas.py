@@ -97,7 +97,7 @@ def test_two_sentences_that_mean_different_things_both_stay(text: str) -> None:
 
 
 SPANS = (
-    "order A-1047",
+    "A-1047",
     "`Please run`",
     "```\nPlease  wait\n```",
     '"Please, in order to"',
