@@ -1,16 +1,17 @@
-"""Whether cutting old tool results down to stubs has paid: what they saved, and what reading results again has cost."""
+"""Old tool results that are stubs: which are read whole again, and whether all of it has paid."""
 
 from __future__ import annotations
 
 import threading
 from collections import OrderedDict
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from frugal_plugins.prefix.cost import CachePlan
 from frugal_plugins.prefix.reading import Reading, State
-from frugal_plugins.request import Request
+from frugal_plugins.request import Request, text_of
+from frugal_plugins.text.stubs import asked_for, is_stub
 from frugal_plugins.usage import Usage
 
 _MOST_ACCOUNTS: Final = 1024
@@ -38,6 +39,31 @@ class Account:
     def holds(self, key: tuple[str, str]) -> bool:
         """Whether stubs have not cost more than they saved."""
         return self._units.get(key, 0.0) >= 0.0
+
+
+def has_stubs(reading: Reading, state: State) -> bool:
+    """Whether a state sends tool results as stubs."""
+    return state.stubbed > max(state.cut, reading.head)
+
+
+def is_sent_as_stub(reading: Reading, state: State, place: int) -> bool:
+    """Whether a result is sent as a stub and was not read again already."""
+    within = max(state.cut, reading.head) <= place < state.stubbed
+    return within and is_stub(reading.messages, place) and place not in {fetched for fetched, _ in state.fetched}
+
+
+def with_fetched(reading: Reading, state: State, places: Sequence[int]) -> State:
+    """The state with results read again at the end of what is sent now."""
+    return replace(state, fetched=(*state.fetched, *((place, len(reading.messages)) for place in places)))
+
+
+def wish_met(reading: Reading, state: State) -> State:
+    """The state with what the last answer asked for beside other things: it has reached the caller, so it is met now."""
+    if not has_stubs(reading, state):
+        return state
+    said_last = next((text_of(said) for said in reversed(reading.messages) if said.get("role") == "assistant"), "")
+    wanted = [place for place in asked_for(said_last) if is_sent_as_stub(reading, state, place)]
+    return with_fetched(reading, state, wanted) if wanted else state
 
 
 def can_ask(request: Request) -> bool:

@@ -19,7 +19,7 @@ from langchain.agents.middleware.types import AgentMiddleware
 from langchain.agents.structured_output import ProviderStrategy, ToolStrategy
 from langchain_anthropic.middleware import AnthropicPromptCachingMiddleware
 from langchain_core.callbacks import get_usage_metadata_callback
-from langchain_core.messages import AIMessage, HumanMessage
+from langchain_core.messages import AIMessage, HumanMessage, convert_to_messages
 from langchain_core.tools import tool
 from langgraph.checkpoint.memory import InMemorySaver
 from pydantic import BaseModel
@@ -28,8 +28,10 @@ from frugal_plugins import Recipe
 from frugal_plugins.errors import RecipeError
 from frugal_plugins.langchain import FrugalRouter, frugal_middleware
 from frugal_plugins.sandbox import Fault, Sandbox, VirtualClock
+from frugal_plugins.text.stubs import read_again
 from tests.contract.langchain.conftest import bodies
 from tests.contract.langchain.test_memory import ALWAYS, talk
+from tests.techniques.test_history_fetch import THIRD, looked_up
 
 QUESTION = "What is the weather in Oslo?"
 HARD = "Compare the two proposals and say which risks the board should weigh."
@@ -162,6 +164,28 @@ def test_structured_responses_come_from_any_model_and_from_the_cache(agent_of: A
     assert isinstance(first, City)
     assert again == first
     assert len(bodies(sandbox)) == (2 if by_tool else 1)  # an answer given as a tool call is not stored
+
+
+def test_a_stub_is_read_whole_again_in_the_middle_of_an_agents_loop_and_a_reader_along_never_has_stubs(
+    agent_of: Any, sandbox: Sandbox
+) -> None:
+    body = looked_up(12)[1:]
+    wish, whole = read_again(body, [THIRD - 1])
+    results = {"user": body[0]["content"], "after": ["result"] * 12}
+    for asked, answer in ((results, wish["content"]), ({"user": whole["content"]}, "It was damaged in G2-hall.")):
+        sandbox.record({**asked, "outputs": {"*": answer}})
+    agent, recipe = agent_of(history={"when": "always", "every_turns": 1})
+    said = agent.invoke({"messages": convert_to_messages(body)})["messages"]
+    assert said[-1].content == "It was damaged in G2-hall."
+    assert len(said) == len(body) + 1
+    first, second = bodies(sandbox)
+    assert "facts: " in json.dumps(first)
+    assert "damaged" not in json.dumps(first)
+    assert "damaged" in json.dumps(second)
+    assert rows(recipe, "SELECT count(*) FROM decisions WHERE technique = 'history' AND action = 'fetched'")[0][0] == 1
+    other = [{**message, "content": "Look them all up."} if place == 0 else message for place, message in enumerate(body)]
+    list(agent.stream({"messages": convert_to_messages(other)}, stream_mode="messages"))
+    assert "facts: " not in json.dumps(bodies(sandbox)[2:])
 
 
 def test_history_is_sent_shorter_and_kept_whole(agent_of: Any, sandbox: Sandbox) -> None:
