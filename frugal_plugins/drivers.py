@@ -208,7 +208,7 @@ class Shown(Generic[Piece]):
 
     def begin(self, call: Call, chunks: HasReply) -> None:
         """Another answer is opened."""
-        self.anything = call.unsure is None
+        self.anything = False
         self._unsure, self._chunks, self._kept = call.unsure, chunks, []
 
     def with_(self, chunk: Piece) -> Sequence[Piece]:
@@ -220,7 +220,7 @@ class Shown(Generic[Piece]):
 
     def rest(self) -> Sequence[Piece]:
         """The pieces that were kept back and are to be shown after all."""
-        if self.anything or self._unsure is None or self._chunks is None or self._unsure(self._chunks.reply()):
+        if self.anything or self._chunks is None or (self._unsure is not None and self._unsure(self._chunks.reply())):
             return ()
         self.anything = True
         return self._kept

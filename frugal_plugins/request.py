@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Final, Literal, cast
 
@@ -161,3 +161,12 @@ def _in_c() -> Callable[[Any, int], Iterable[str]] | None:
 
 
 _PIECES: Final = _in_c()
+
+
+def opening(messages: tuple[Message, ...]) -> Iterator[tuple[Any, Any] | str]:
+    """A conversation up to the first thing its user says. Texts as they are: Python remembers their hashes."""
+    for message in messages:
+        role, content = message.get("role"), message.get("content")
+        yield (role, content) if len(message) == 2 and role.__class__ is content.__class__ is str else canonical(message)
+        if role == "user":
+            return

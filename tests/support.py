@@ -69,14 +69,14 @@ class Doing:
 
 
 class FakeStream:
-    """Three chunks of an answer, which may break in the middle."""
+    """Three chunks of an answer, which may break in the middle or before the first."""
 
-    def __init__(self, reply: Reply, error: Exception | None = None) -> None:
-        self.whole, self.error, self.read = reply, error, 0
+    def __init__(self, reply: Reply, error: Exception | None = None, breaks_at: int = 1) -> None:
+        self.whole, self.error, self.read, self.breaks_at = reply, error, 0, breaks_at
 
     def __iter__(self) -> Iterator[str]:
         for chunk in ("one ", "two ", "three"):
-            if self.error is not None and self.read == 1:
+            if self.error is not None and self.read == self.breaks_at:
                 raise self.error
             self.read += 1
             yield chunk

@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Generator, Iterator, Mapping
+from collections.abc import Generator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 
 from frugal_plugins.flow import Call, Context, Flow, Next
 from frugal_plugins.learned.asking import Asking
 from frugal_plugins.learned.breaker import Breaker
+from frugal_plugins.learned.gone import Gone
 from frugal_plugins.learned.judging import judge_request, read_verdict
 from frugal_plugins.learned.ladder import Action, Ladder
 from frugal_plugins.learned.verify import Verdict, look
 from frugal_plugins.models import misfit
 from frugal_plugins.prefix.rereading import Prompt, Rereading, prompt_of
 from frugal_plugins.prices import PriceBook, bare_name, provider_of
-from frugal_plugins.request import Message, Reply, Request, canonical
+from frugal_plugins.request import Message, Reply, Request, opening
 from frugal_plugins.unseen import Unseen
 from frugal_plugins.usage import Usage, read_instead
 
@@ -41,6 +42,7 @@ class Route:
     is never replaced by a dearer one, a conversation that was routed never moves down in the middle, and no request moves to a
     model that would have to read again, for more money, what the caller's own has in its prompt cache. Stands down: when the
     caller's model is in no tier, or when no cheaper model can take the request as it is (window, images, tools, parameters).
+    A model its provider does not know is left out for an hour.
 
     Args:
         tiers: cheapest first.
@@ -77,6 +79,7 @@ class Route:
     least_logprob: float | None = None
     judge: str | None = None
     name: str = "route"
+    gone: Gone = field(default_factory=Gone)
     _sessions: OrderedDict[int, int] = field(default_factory=OrderedDict)
     _last_named: tuple[tuple[Message, ...], tuple[str, ...], int] = ((), (), 0)
     _last_prompt: tuple[tuple[Message, ...], Prompt | None] = ((), None)
@@ -92,7 +95,10 @@ class Route:
         self._places_of_models = {bare_name(m): index for index, tier in reversed(list(enumerate(self.tiers))) for m in tier.models}
 
     def __call__(self, request: Request, rest: Next, ctx: Context) -> Flow:
-        """Choose a model and say why."""
+        """Choose a model and say why; choose again where its provider does not know it."""
+        return (yield from self.gone.left_out(self._routed, self.baseline_model(request), request, rest, ctx))
+
+    def _routed(self, request: Request, rest: Next, ctx: Context) -> Flow:
         ladder = self.ladder
         asking = self._asking(ladder, request, ctx) if ladder is not None else None
         if ladder is not None and asking is not None:
@@ -167,7 +173,8 @@ class Route:
             lower = held is not None and tier is not None and tier < held
             low = tier is not None and tier < self._lowest and (named is None or bare_name(model) != bare_name(named))
             over = named is not None and bare_name(model) != bare_name(named) and self._dearer(model, named)
-            fits = (ctx.reachable is None or ctx.reachable(model)) and misfit(model, request) is None
+            there = (ctx.reachable is None or ctx.reachable(model)) and self.gone.why_not(model, ctx.clock()) is None
+            fits = there and misfit(model, request) is None
             return fits and not lower and not low and not over and not (shut and model in dear)
 
         def read_share(model: str) -> float:
@@ -279,7 +286,7 @@ class Route:
             return shut
         if ctx.reachable is not None and not ctx.reachable(model):
             return "this key or proxy does not reach it"
-        problem = misfit(model, request)
+        problem = self.gone.why_not(model, ctx.clock()) or misfit(model, request)
         if problem is None and named is not None and self._dearer(model, request.model):
             return f"it costs more than {bare_name(request.model)}"
         return problem
@@ -326,7 +333,7 @@ class Route:
         messages, scope, key = self._last_named
         if messages and messages is request.messages and scope == request.scope:
             return key  # asked twice for one request: to look up where it is, and to remember where it went
-        key = hash((request.scope, *_opening(request.messages)))
+        key = hash((request.scope, *opening(request.messages)))
         self._last_named = (request.messages, request.scope, key)
         return key
 
@@ -339,12 +346,3 @@ class Route:
 
     def _index(self, name: str) -> int:
         return self._places[name]
-
-
-def _opening(messages: tuple[Message, ...]) -> Iterator[tuple[Any, Any] | str]:
-    """A conversation up to the first thing its user says. Texts as they are: Python remembers their hashes."""
-    for message in messages:
-        role, content = message.get("role"), message.get("content")
-        yield (role, content) if len(message) == 2 and role.__class__ is content.__class__ is str else canonical(message)
-        if role == "user":
-            return

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from frugal_plugins.request import Request
+from frugal_plugins.drivers import stream
+from frugal_plugins.flow import Call, Context, compose
+from frugal_plugins.request import Reply, Request
 from frugal_plugins.techniques.route import Route, Tier
-from tests.support import FakeModel, ask_for, send
+from tests.support import FakeModel, FakeStream, ask_for, reply_with, send
 
 TIERS = (
     Tier("simple", ("openai/gpt-4o-mini", "anthropic/claude-haiku-4-5")),
@@ -120,3 +123,68 @@ def test_a_cheaper_tier_that_costs_more_by_the_price_list_is_not_used_for_a_name
     odd = (Tier("simple", ("anthropic/claude-opus-4-1",)), Tier("standard", ("openai/gpt-4o-mini",)))
     by = Route(odd, {"yes_no": "simple"}, "standard", frozenset())
     assert goes_to(ask_for(model="gpt-4o-mini"), by, declared_task="yes_no") == "gpt-4o-mini"
+
+
+class NotThere(Exception):
+    """What a provider says of a model it does not know, whatever class the host has for it."""
+
+    status_code = 404
+
+
+def only_knows(*names: str) -> tuple[list[str], Callable[[Call], Reply]]:
+    """A provider, and the models it was asked for."""
+    asked: list[str] = []
+
+    def answer(call: Call) -> Reply:
+        asked.append(call.request.model)
+        if call.request.model not in names:
+            raise NotThere(call.request.model)
+        return reply_with("Yes.", model=call.request.model)
+
+    return asked, answer
+
+
+def test_a_retired_or_misspelled_model_of_a_tier_costs_no_request_its_answer() -> None:
+    asked, provider = only_knows("gpt-4o")
+    by = route()
+    reply, ctx = send(ask_for(), provider, by, declared_task="yes_no")
+    assert reply.model == "gpt-4o"
+    assert asked == ["openai/gpt-4o-mini", "anthropic/claude-haiku-4-5", "gpt-4o"]
+    assert "the provider does not know gpt-4o-mini; check the recipe's tiers" in [decision.why for decision in ctx.decisions]
+    send(ask_for("And on Sunday?"), provider, by, declared_task="yes_no")
+    assert asked[3:] == ["gpt-4o"]  # met once, not by every request
+
+
+def test_a_model_that_was_not_there_is_tried_again_after_an_hour() -> None:
+    by, now = route(), 1_000_000.0
+    send(ask_for(), only_knows("gpt-4o")[1], by, declared_task="yes_no", clock=lambda: now)
+    asked, provider = only_knows("gpt-4o", "openai/gpt-4o-mini")
+    send(ask_for(), provider, by, declared_task="yes_no", clock=lambda: now + 3601)
+    assert asked == ["openai/gpt-4o-mini"]
+
+
+def test_the_callers_own_model_being_unknown_is_the_callers_to_hear() -> None:
+    asked, provider = only_knows()
+    with pytest.raises(NotThere):
+        send(ask_for("hmm"), provider, route())
+    assert asked == ["gpt-4o"]
+
+
+def test_other_errors_of_a_cheaper_model_pass_as_they_are() -> None:
+    class Limited(Exception):
+        status_code = 429
+
+    model = FakeModel([Limited()])
+    with pytest.raises(Limited):
+        send(ask_for(), model, route(), declared_task="yes_no")
+    assert len(model.calls) == 1
+
+
+def test_a_stream_whose_model_is_not_there_is_the_callers_own_models_stream() -> None:
+    def open_stream(call: Call) -> FakeStream:
+        error = NotThere() if call.request.model != "gpt-4o" else None
+        return FakeStream(reply_with("one two three"), error, breaks_at=0)
+
+    ctx = Context(declared_task="yes_no")
+    flow = compose([(route(escalate=False), "on")], ctx)(ask_for().with_(stream=True))
+    assert list(stream(flow, ctx, lambda call: reply_with(), open_stream, lambda reply: [])) == ["one ", "two ", "three"]
