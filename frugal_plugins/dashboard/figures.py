@@ -34,7 +34,7 @@ def figures(reader: TableReader, asked: Asked) -> dict[str, Any]:
 
 
 def spend_figures(spend: Spend) -> dict[str, Any]:
-    """One sum; measured and estimated savings stay apart."""
+    """One sum; measured and estimated savings stay apart, and what untouched requests cost beside their answer."""
     return {
         "requests": spend.requests,
         "priced": spend.priced,
@@ -48,4 +48,5 @@ def spend_figures(spend: Spend) -> dict[str, Any]:
         "actual_usd": number(spend.actual_usd),
         "saved_measured_usd": number(spend.measured_usd),
         "saved_estimated_usd": number(spend.estimated_usd),
+        "saved_untouched_usd": number(spend.untouched_usd),
     }

@@ -9,7 +9,7 @@ from html import escape
 from typing import Final
 
 from frugal_plugins.dashboard.asked import Asked
-from frugal_plugins.dashboard.parts import Cell, cards, figure, hour, moment, page, section, spans, table
+from frugal_plugins.dashboard.parts import Cell, by_plain_name, cards, figure, hour, moment, page, section, spans, table
 from frugal_plugins.dashboard.plot import Bar, bars
 from frugal_plugins.dashboard.versus import versus
 from frugal_plugins.ledger.reader import Dimension, Period, Spend, Wanted
@@ -20,6 +20,10 @@ SHOWN: Final = 6
 """Decisions on the first page."""
 
 _MOST_VALUES: Final = 25
+SAVED: Final = ("saved, measured", "saved, estimated", "saved, untouched")
+"""By where the baseline comes from; together they are what is without the recipe less what was paid."""
+
+_OF_MODELS: Final[tuple[Dimension, ...]] = ("asked_model", "model")
 _SPLITS: Final[tuple[tuple[Dimension, str, str], ...]] = (
     ("task", "By task", "task"),
     ("team", "By team", "team"),
@@ -77,8 +81,8 @@ def _figures(reader: TableReader, asked: Asked, total: Spend, period: Period) ->
     rows = asked.href()
     yield figure("paid", money(total.spent_usd), rows)
     yield figure("without the recipe", money(total.baseline_usd), rows)
-    saved = [("saved, measured", total.measured_usd), ("saved, estimated", total.estimated_usd)]
-    for name, usd in saved if total.measured_usd else saved[1:]:
+    saved = [(SAVED[0], total.measured_usd), (SAVED[1], total.estimated_usd), (SAVED[2], total.untouched_usd)]
+    for name, usd in [(name, usd) for name, usd in saved if usd or name == SAVED[1]]:
         yield figure(name, money(usd), rows, kind="good" if usd > 0 else "cost" if usd < 0 else "")
     yield figure("of the baseline", percent(total.saved_percent), rows)
     yield figure("requests", f"{total.requests:,}", rows)
@@ -136,11 +140,12 @@ def _by_technique(reader: TableReader, asked: Asked, period: Period) -> str:
             ", ".join(actions.get(name, ())) or "-",
             money(saved.get(name, nothing).measured_usd),
             money(saved.get(name, nothing).estimated_usd),
+            money(saved.get(name, nothing).untouched_usd),
             f"{would.get(name, 0):,}",
         )
         for name in dict.fromkeys([*saved, *actions, *would])
     ]
-    columns = ("technique", "what it did", "saved, measured", "saved, estimated", "would have (shadow)")
+    columns = ("technique", "what it did", *SAVED, "would have (shadow)")
     return section(
         "technique",
         "By technique",
@@ -149,7 +154,7 @@ def _by_technique(reader: TableReader, asked: Asked, period: Period) -> str:
 
 
 def _by_model(reader: TableReader, asked: Asked, period: Period) -> str:
-    before, after = reader.split("asked_model", period), reader.split("model", period)
+    before, after = (by_plain_name(reader.split(of, period)) for of in _OF_MODELS)
     nothing = Spend()
     rows: list[tuple[Cell, ...]] = [
         (
@@ -177,10 +182,11 @@ def _split(reader: TableReader, asked: Asked, period: Period, by: Dimension, tit
             money(spend.spent_usd),
             money(spend.measured_usd),
             money(spend.estimated_usd),
+            money(spend.untouched_usd),
             percent(spend.saved_percent),
         )
         for name, spend in list(found.items())[:_MOST_VALUES]
     ]
     left = f" The {_MOST_VALUES} largest of {len(found):,}." if len(found) > _MOST_VALUES else ""
-    columns = (word, "requests", "without", "paid", "saved, measured", "saved, estimated", "saved")
-    return section(by, title, table(f"Spend by {word}.{left}", columns, rows, unless_nothing=columns[4:5]))
+    columns = (word, "requests", "without", "paid", *SAVED, "saved")
+    return section(by, title, table(f"Spend by {word}.{left}", columns, rows, unless_nothing=(SAVED[0], SAVED[2])))

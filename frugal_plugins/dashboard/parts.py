@@ -9,7 +9,7 @@ from html import escape
 from typing import Final
 
 from frugal_plugins.dashboard.asked import SPANS, Asked
-from frugal_plugins.ledger.reader import Booked, Reason
+from frugal_plugins.ledger.reader import Booked, Reason, Spend
 from frugal_plugins.report.shell import stacked
 from frugal_plugins.report.words import money, plain_model, utc
 
@@ -81,6 +81,15 @@ def table(
         return f'<p class="quiet">{escape(caption)}: nothing in this time.</p>'
     shown = stacked(caption, columns, made, range(words, len(columns)))
     return f'<div class="scroll" tabindex="0" role="region" aria-label="{escape(caption)}">{shown}</div>'
+
+
+def by_plain_name(found: Mapping[str, Spend]) -> dict[str, Spend]:
+    """Sums of models, the same one under one name whether its provider was written in front or not."""
+    merged: dict[str, Spend] = {}
+    for model, spend in found.items():
+        name = plain_model(model)
+        merged[name] = merged[name] + spend if name in merged else spend
+    return merged
 
 
 def _cell(cell: Cell) -> str:

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from html import escape
 from typing import Final
 
 from frugal_plugins.dashboard.asked import FILTERS, Asked
 from frugal_plugins.dashboard.door import Visit
-from frugal_plugins.dashboard.parts import amounts, cards, facts, hour, moment, page, path_of, said, section, spans, table
+from frugal_plugins.dashboard.parts import amounts, by_plain_name, cards, facts, hour, moment, page, path_of, said, section, spans, table
 from frugal_plugins.ledger.reader import Booked, Dimension, Period, Spend
 from frugal_plugins.ledger.reading import TableReader
-from frugal_plugins.report.words import money
+from frugal_plugins.report.words import money, plain_model
 
 PER_PAGE: Final = 50
 _TO_REVIEW: Final = 25
@@ -45,7 +45,7 @@ def _filters(reader: TableReader, asked: Asked) -> str:
     period = asked.period(time.time())
     now = time.time()
     recent = Period(max(period.since_seconds or 0.0, now - _CHOICES_SECONDS)) if asked.to_seconds is None else period
-    fields = "".join(_choice(name, list(reader.split(_SPLIT[name], recent)), asked.chosen.get(name)) for name in FILTERS)
+    fields = "".join(_choice(name, list(_split(reader, name, recent)), asked.chosen.get(name)) for name in FILTERS)
     kept = f'<input type="hidden" name="span" value="{asked.span}">'
     clear = f'<a href="{escape(Asked(asked.span).href())}">Clear</a>' if asked.chosen or asked.from_seconds is not None else ""
     hours = ""
@@ -56,6 +56,11 @@ def _filters(reader: TableReader, asked: Asked) -> str:
         hours = f'<p>From {hour(asked.from_seconds)} to {hour(asked.to_seconds)}. <a href="{off}">All hours</a></p>'
     inside = f"{kept}{fields}<button>Show</button> {clear}"
     return f'<form class="filters" method="get" action="rows" aria-label="Which requests">{inside}</form>{hours}'
+
+
+def _split(reader: TableReader, name: str, period: Period) -> Mapping[str, Spend]:
+    found = reader.split(_SPLIT[name], period)
+    return by_plain_name(found) if name == "model" else found
 
 
 def _choice(name: str, values: list[str], chosen: str | None) -> str:
@@ -76,7 +81,11 @@ def _sum(reader: TableReader, asked: Asked) -> str:
     if len(asked.chosen) > 1:
         return ""
     ((name, value),) = asked.chosen.items()
-    return _spent(reader.split(_SPLIT[name], period).get(value, Spend()), calls=name == "model", only_saved=name == "technique")
+    return _spent(
+        _split(reader, name, period).get(plain_model(value) if name == "model" else value, Spend()),
+        calls=name == "model",
+        only_saved=name == "technique",
+    )
 
 
 def _spent(spend: Spend, *, calls: bool = False, only_saved: bool = False) -> str:
@@ -86,6 +95,7 @@ def _spent(spend: Spend, *, calls: bool = False, only_saved: bool = False) -> st
     if not calls:
         words += [] if only_saved else [f"{money(spend.baseline_usd)} without the recipe"]
         words += [f"{money(spend.measured_usd)} saved (measured), {money(spend.estimated_usd)} saved (estimated)"]
+        words += [f"{money(spend.untouched_usd)} saved (untouched)"] if spend.untouched_usd and not only_saved else []
     return f'<p class="sum">All of them together: {"; ".join(words)}.</p>'
 
 

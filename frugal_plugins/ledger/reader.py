@@ -7,7 +7,7 @@ whole hours. Rows come from the rows, newest first, a bounded number at a time.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from decimal import Decimal
 from typing import Literal, Protocol
 
@@ -55,6 +55,15 @@ class Spend:
     measured_usd: Decimal = Decimal(0)
     estimated_usd: Decimal = Decimal(0)
     spent_usd: Decimal = Decimal(0)
+
+    def __add__(self, other: Spend) -> Spend:
+        """Both together."""
+        return Spend(*(getattr(self, one.name) + getattr(other, one.name) for one in fields(self)))
+
+    @property
+    def untouched_usd(self) -> Decimal:
+        """The part of `saved_usd` that is neither measured nor estimated: what untouched and failed requests cost beside their answer."""
+        return self.saved_usd - self.measured_usd - self.estimated_usd
 
     @property
     def saved_percent(self) -> float | None:

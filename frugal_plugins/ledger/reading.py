@@ -17,6 +17,7 @@ from frugal_plugins.ledger.rollups import GROUP, within
 from frugal_plugins.ledger.rows import Row, usd
 from frugal_plugins.ledger.sqlite import SqliteDb
 from frugal_plugins.ledger.tables import is_postgres
+from frugal_plugins.prices import provider_of
 
 _STEPS: Final[Mapping[Step, int]] = {"hour": 3600, "day": 86_400}
 _DIMENSIONS: Final = ("task", "model", "asked_model", "technique", "shadow", "group", "outcome", "team", "feature", "recipe", "host")
@@ -44,7 +45,7 @@ _ROW: Final = (
 )
 _FITTING: Final[Mapping[str, str]] = {
     "task": "r.task = :task",
-    "model": "EXISTS (SELECT 1 FROM calls c WHERE c.request_id = r.id AND c.model = :model)",
+    "model": "EXISTS (SELECT 1 FROM calls c WHERE c.request_id = r.id AND c.model IN (:model, :model_too))",
     "technique": "EXISTS (SELECT 1 FROM decisions d WHERE d.request_id = r.id AND d.technique = :technique)",
     "group": "r.grp = :group AND r.held_out IS NULL",
     "held_out": "r.held_out = :held_out",
@@ -155,7 +156,10 @@ class TableReader:
         asked = {name: value for name in _FITTING if (value := getattr(wanted, name, None)) is not None}
         if str(asked.get("group", "")).startswith("without "):
             asked["held_out"] = asked.pop("group").removeprefix("without ")
-        return self._booked(count, [_FITTING[name] for name in asked], wanted.before, **asked)
+        fitting = [_FITTING[name] for name in asked]
+        if wanted.model is not None:
+            asked["model_too"] = _also_called(wanted.model)
+        return self._booked(count, fitting, wanted.before, **asked)
 
     def hits_to_review(self, count: int) -> tuple[Booked, ...]:
         """Stored answers that were served and no person judged yet, newest first."""
@@ -269,6 +273,15 @@ def _known(by: str) -> str:
     if by not in _DIMENSIONS:
         raise LedgerError(f"{by!r} is nothing sums can be split by; take one of {', '.join(_DIMENSIONS)}")
     return by
+
+
+def _also_called(model: str) -> str:
+    """The same model with or without the provider in front: hosts and callers write it either way."""
+    prefix, slash, rest = model.partition("/")
+    provider = provider_of(rest if slash else model)
+    if slash:
+        return rest if provider == prefix else model
+    return f"{provider}/{model}" if provider else model
 
 
 def _spend(sums: Iterable[Any]) -> Spend:

@@ -49,10 +49,11 @@ def summary_figures(summary: Summary) -> dict[str, Any]:
 
 
 def evidence_figures(evidence: Evidence, *, requests: bool = False) -> dict[str, Any]:
-    """`summary_figures`, the models before, and on request every listed request."""
+    """`summary_figures` with the models before and after under the same names, and on request every listed request."""
     figures = summary_figures(evidence.summary)
     before = {model: {"requests": count, "usd": number(cost)} for model, (count, cost) in evidence.models_before.items()}
-    figures |= {"ledger": evidence.source, "by_model_before": before, "control": measured_figures(evidence.measured)}
+    after = {model: {"calls": count, "usd": number(cost)} for model, (count, cost) in evidence.models_after.items()}
+    figures |= {"ledger": evidence.source, "by_model": after, "by_model_before": before, "control": measured_figures(evidence.measured)}
     if requests:
         figures["request_rows"] = [_row(row) for row in evidence.rows]
     return figures

@@ -9,6 +9,7 @@ from html import unescape
 import pytest
 from starlette.testclient import TestClient
 
+from frugal_plugins import Usage
 from frugal_plugins.dashboard import dashboard_app
 from frugal_plugins.ledger.reader import Period
 from frugal_plugins.ledger.reading import open_reader
@@ -188,3 +189,38 @@ def test_the_control_page_shows_what_each_technique_adds_and_what_the_judging_co
     listed = browser.get("/rows?group=without+route").text
     assert listed.count('class="card"') > 10
     assert "held_out: left out of this request" in listed
+
+
+def test_what_is_saved_on_the_page_adds_up_to_without_less_paid(shop: Shop, serve: Serve) -> None:
+    """Untouched traffic that would have been cheaper in a warmer cache belongs to the sum too, under a word of its own."""
+    measured = Shop(shop.path.with_name("control.sqlite"), control_percent=50)
+    measured.now = time.time() // 86_400 * 86_400 + 60
+    for number in range(20):
+        measured.ask(f"Is {number} even?", task="yes_no", known=Usage(input_tokens=1000, output_tokens=90))
+    assert measured.recipe.ledger is not None
+    measured.recipe.ledger.flush()
+    client = TestClient(dashboard_app(measured.path), base_url="http://127.0.0.1")
+    total = client.get("/figures.json").json()["total"]
+    measured.recipe.close()
+    assert total["saved_untouched_usd"] != 0
+    parts = total["saved_measured_usd"] + total["saved_estimated_usd"] + total["saved_untouched_usd"]
+    assert parts == pytest.approx(total["baseline_usd"] - total["paid_usd"])
+    assert "saved, untouched" in client.get("/").text
+
+
+def test_a_model_is_one_line_whether_its_provider_is_written_in_front_or_not(shop: Shop, serve: Serve) -> None:
+    tiers = {"cheap": {"models": ["openai/gpt-4o-mini"]}, "dear": {"models": ["openai/gpt-4o"]}}
+    named = Shop(shop.path.with_name("named.sqlite"), tiers=tiers)
+    named.now = time.time() // 86_400 * 86_400 + 60
+    named.ask("Is it open?", task="yes_no", model="gpt-4o")  # answered by openai/gpt-4o-mini
+    named.ask("Is it shut?", task="yes_no", model="gpt-4o-mini")  # left where it is
+    assert named.recipe.ledger is not None
+    named.recipe.ledger.flush()
+    client = TestClient(dashboard_app(named.path), base_url="http://127.0.0.1")
+    page = client.get("/").text
+    table = page[page.index('id="model-h"') : page.index('id="task-h"')]
+    assert table.count(">gpt-4o-mini</a>") == 1
+    assert "openai/" not in table
+    assert client.get("/rows?model=gpt-4o-mini").text.count('class="card"') == 2
+    assert "2 calls" in client.get("/rows?model=gpt-4o-mini").text
+    named.recipe.close()

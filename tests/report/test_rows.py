@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 from pathlib import Path
 
 import pytest
@@ -65,3 +66,11 @@ def test_a_name_in_a_table_is_clicked_and_its_rows_are_shown(page: Path) -> None
             assert opened.locator(".requests tbody tr:visible").count() == 1
             assert wrong == []
             opened.context.close()
+
+
+def test_a_models_rows_are_found_by_the_name_the_report_shows(ledger: Path) -> None:
+    with sqlite3.connect(ledger) as db:
+        db.execute("UPDATE calls SET model = 'openai/gpt-4o' WHERE request_id = (SELECT min(request_id) FROM calls)")
+    for name in ("gpt-4o", "openai/gpt-4o"):
+        assert run("--ledger", str(ledger), "--rows", f"model={name}")[1].startswith("1 rows with")
+    assert run("--ledger", str(ledger), "--rows", "model=azure/gpt-4o")[1].startswith("0 rows with")
