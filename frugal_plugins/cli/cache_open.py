@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sqlite3
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -63,7 +65,18 @@ def _store(path: str, *, made: bool) -> NearAnswers:
         return PostgresAnswers(path)
     if not made and not Path(path).is_file():
         raise InputError(f"{path} is not there; it is made with the first stored answer. Check cache.path and the folder you are in")
+    if not made and not _holds_answers(path):
+        raise InputError(f"{path} holds no stored answers; name the file of cache.path")
     return AnswerFile(path, max_entries=_ANY_NUMBER)
+
+
+def _holds_answers(path: str) -> bool:
+    """False for a file that is empty or another program's; a damaged one is the store's to mend, what is no SQLite its to refuse."""
+    try:
+        with closing(sqlite3.connect(f"{Path(path).resolve().as_uri()}?mode=ro", uri=True)) as db:
+            return db.execute("SELECT 1 FROM sqlite_master WHERE name = 'entries'").fetchone() is not None
+    except sqlite3.DatabaseError:
+        return True
 
 
 def _shown(path: str) -> str:

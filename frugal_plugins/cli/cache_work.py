@@ -213,7 +213,9 @@ def _params(given: str | None) -> Mapping[str, Any]:
 def _plain(name: str, value: Any) -> str:
     if isinstance(value, Mapping):
         return ", ".join(f"{one.replace('_', ' ')} {told}" for one, told in value.items())
-    return when(value) if name == "oldest_seconds" and value is not None else str(value)
+    if value is None:
+        return "-"
+    return when(value) if name == "oldest_seconds" else str(value)
 
 
 def when(seconds: float) -> str:

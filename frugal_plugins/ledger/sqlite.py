@@ -67,7 +67,7 @@ class SqliteDb:
     def __init__(self, path: Path) -> None:
         self.place = str(path)
         self._lock = threading.Lock()
-        self._connection = open_ledger(path, any_thread=True)
+        self._connection = open_ledger(path, any_thread=True, there=True)
 
     def rows(self, sql: str, **values: Any) -> list[Row]:
         """The rows of a query with `:named` values."""
@@ -107,10 +107,11 @@ class SqliteDb:
         self._connection.close()
 
 
-def open_ledger(path: Path, *, any_thread: bool = False) -> sqlite3.Connection:
+def open_ledger(path: Path, *, any_thread: bool = False, there: bool = False) -> sqlite3.Connection:
     """Open or create a ledger file; an older one is brought up to date.
 
-    Raises LedgerError when it is something else or newer than this program.
+    Raises LedgerError when it is something else or newer than this program; with `there`, also when it is no ledger yet: looking
+    into a file makes none of it.
     """
     if not path.exists():
         os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
@@ -119,6 +120,8 @@ def open_ledger(path: Path, *, any_thread: bool = False) -> sqlite3.Connection:
         version = connection.execute("PRAGMA user_version").fetchone()[0]
         if version > VERSION:
             raise LedgerError(f"{path} was written by a newer frugal_plugins (ledger version {version}). Upgrade, or name another file.")
+        if there and not version:
+            raise LedgerError(f"{path} is not a ledger: {_what_it_is(connection)}. Name another file with --ledger.")
         if version < VERSION:
             connection.execute("PRAGMA journal_mode=WAL")
             _bring_up_to_date(connection, path)
@@ -132,6 +135,11 @@ def open_ledger(path: Path, *, any_thread: bool = False) -> sqlite3.Connection:
         connection.close()
         raise
     return connection
+
+
+def _what_it_is(db: sqlite3.Connection) -> str:
+    tables = db.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
+    return "it is a database of another program" if tables else "it is empty"
 
 
 def _bring_up_to_date(db: sqlite3.Connection, path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -93,6 +94,8 @@ WRONG: list[tuple[tuple[str, ...], str]] = [
     (("stats",), "name the store"),
     (("stats", "--store", "nothing.sqlite"), "nothing.sqlite is not there"),
     (("list", "-r", "support"), "keeps its answers in memory"),
+    (("stats", "--store", "other.sqlite"), "other.sqlite holds no stored answers"),
+    (("list", "--store", "empty.sqlite"), "empty.sqlite holds no stored answers"),
     (("forget", "--store", "answers.sqlite"), "say which answers"),
     (("forget", "--all", "--tenant", "a", "--store", "answers.sqlite"), "say which answers"),
     (("forget", "12", "--store", "answers.sqlite"), "is no key of an answer"),
@@ -107,7 +110,12 @@ WRONG: list[tuple[tuple[str, ...], str]] = [
 @pytest.mark.parametrize(("words", "said"), WRONG)
 def test_what_makes_no_sense_is_said_in_one_line(cli: Cli, words: tuple[str, ...], said: str) -> None:
     asked("When do you open?")
+    with closing(sqlite3.connect("other.sqlite")) as db:
+        db.execute("CREATE TABLE theirs (x)")
+    Path("empty.sqlite").touch()
+    before = Path("other.sqlite").read_bytes()
     ran = cli("cache", *words)
+    assert (Path("other.sqlite").read_bytes(), Path("empty.sqlite").read_bytes()) == (before, b"")  # looking changes nothing
     assert ran.exit_code == 2
     assert said in ran.stderr
     assert ran.stderr.count("\n") == 1

@@ -10,6 +10,7 @@ import sqlite3
 import subprocess
 import sys
 import time
+from contextlib import closing
 from decimal import Decimal
 from pathlib import Path
 
@@ -173,6 +174,14 @@ def test_a_file_that_is_no_ledger_or_newer_is_refused_by_name(tmp_path: Path) ->
     db.close()
     with pytest.raises(LedgerError, match="newer"):
         summarize(tmp_path / "new.sqlite")
+    for name, statement, why in (("empty.sqlite", "", "it is empty"), ("theirs.sqlite", "CREATE TABLE x (y)", "of another program")):
+        with closing(sqlite3.connect(tmp_path / name)) as db:
+            db.execute(statement)
+        (tmp_path / name).touch()
+        before = (tmp_path / name).read_bytes()
+        with pytest.raises(LedgerError, match=rf"{name} is not a ledger: .*{why}"):
+            summarize(tmp_path / name)
+        assert (tmp_path / name).read_bytes() == before  # looking into a file makes no ledger of it
     with pytest.raises(LedgerError, match="no ledger at"):
         summarize(tmp_path / "absent.sqlite")
 
