@@ -48,6 +48,7 @@ class Capabilities:
     tools: bool | None = None
     schema: bool | None = None
     thinks: bool = False
+    retired_on: str | None = None
 
 
 @lru_cache(maxsize=1)
@@ -72,6 +73,7 @@ def capabilities(model: str) -> Capabilities:
         tools=known.get("supports_function_calling"),
         schema=known.get("supports_response_schema"),
         thinks=always_thinks(model),
+        retired_on=known.get("deprecation_date"),
     )
 
 

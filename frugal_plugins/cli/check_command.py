@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import os
 import sqlite3
 from collections.abc import Iterator, Sequence
@@ -13,6 +14,7 @@ from typing import Final, Literal
 
 import typer
 from rich.console import Group
+from rich.table import Table
 from rich.text import Text
 
 from frugal_plugins.cli.failures import BAD_INPUT
@@ -33,6 +35,8 @@ Level = Literal["ok", "warn", "error"]
 _JUDGED_TOKENS: Final = 1_000
 _LONG_TTL_SECONDS: Final = 7 * 86_400
 _MODES: Final = ("off", "shadow", "on")
+_TECHNIQUES: Final = ("cache", "history", "shorten", "route", "cap", "prompt_cache")
+_SOON_DAYS: Final = 90
 _STYLES: Final = {"ok": "green", "warn": "yellow", "error": "bold red"}
 
 
@@ -71,6 +75,7 @@ def findings(source: str) -> list[Finding]:
         *_prices(settings, book),
         *_order(settings, book),
         *_facts(settings),
+        *_retired(settings, dt.datetime.now(dt.UTC).date()),
         *_budgets(settings),
         *_sense(settings),
         *_judge(settings, book),
@@ -81,15 +86,17 @@ def findings(source: str) -> list[Finding]:
 
 
 def _shown(source: str, found: Sequence[Finding]) -> Group:
-    lines = (Text.assemble((f"  {f.level:<6}", _STYLES[f.level]), f.words) for f in found)
-    return Group(line(source, style="bold"), *lines)
+    lines = Table.grid(padding=(0, 1))
+    for each in found:
+        lines.add_row(Text(f"  {each.level:<5}", style=_STYLES[each.level]), Text(each.words))
+    return Group(line(source, style="bold"), lines)
 
 
 def _modes(settings: RecipeSettings) -> Iterator[Finding]:
     yield Finding("ok", f"recipe '{settings.recipe}', mode {settings.mode}, {settings.control_percent:g} % left untouched as control")
     if settings.control_each_percent:
         yield Finding("ok", f"{settings.control_each_percent:g} % without each technique, to measure what it adds to the others")
-    for name in ("cache", "route", "cap"):
+    for name in _TECHNIQUES:
         section = getattr(settings, name)
         mode = "off" if section is None else min(section.mode, settings.mode, key=_MODES.index)
         yield Finding("ok", f"{name}: {mode}")
@@ -140,6 +147,16 @@ def _facts(settings: RecipeSettings) -> Iterator[Finding]:
         yield Finding("ok", "LiteLLM knows every model")
 
 
+def _retired(settings: RecipeSettings, today: dt.date) -> Iterator[Finding]:
+    """Models that are gone, or soon will be: requests routed there would be asked twice, or refused."""
+    for model in _models(settings):
+        said = capabilities(model).retired_on
+        gone = dt.date.fromisoformat(said) if said else None
+        if gone is not None and (gone - today).days <= _SOON_DAYS:
+            when = f"was retired on {gone}" if gone <= today else f"is retired on {gone}"
+            yield Finding("warn", f"{model} {when}, as LiteLLM's list has it; name its successor in tiers")
+
+
 def _budgets(settings: RecipeSettings) -> Iterator[Finding]:
     budgets = {name: task.output_tokens for name, task in settings.tasks.items() if task.output_tokens is not None}
     if budgets and settings.cap is None:
@@ -174,7 +191,7 @@ def _sense(settings: RecipeSettings) -> Iterator[Finding]:
     if settings.cache is not None and settings.cache.ttl_seconds > _LONG_TTL_SECONDS:
         days = settings.cache.ttl_seconds / 86_400
         yield Finding("warn", f"stored answers are served for {days:.0f} days; lower cache.ttl_seconds unless they never go stale")
-    if settings.cache is None and settings.route is None and settings.cap is None and settings.batch is None:
+    if settings.batch is None and all(getattr(settings, name) is None for name in _TECHNIQUES):
         yield Finding("warn", "no technique is on, so nothing is saved; add 'cache: {}', 'route: {}' or 'cap: {}'")
 
 

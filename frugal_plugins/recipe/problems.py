@@ -33,7 +33,9 @@ _NUMBERS: Final[Mapping[str, str]] = {
     "float_type": "a number",
     "int_type": "a whole number",
     "int_from_float": "a whole number",
+    "greater_than": "a number",
     "greater_than_equal": "a number",
+    "less_than": "a number",
     "less_than_equal": "a number",
 }
 _LENGTHS: Final = {"too_short", "too_long", "string_too_short", "string_too_long"}
@@ -117,7 +119,7 @@ def _wrong_value(kind: str, value: Any, context: Mapping[str, Any], path: KeyPat
         guess = nearest(value, known) if isinstance(value, str) else ""
         return f"{is_}{guess or ';'} write one of {', '.join(known)}"
     if kind in _NUMBERS:
-        return f"{is_}; write {_NUMBERS[kind]}{_range_of(path, root)}"
+        return f"{is_}; write {_NUMBERS[kind]}{_range_of(path, root) or _bound(context)}"
     if kind == "string_pattern_mismatch":
         return f"{is_}; write {_NAMES.get(context['pattern'], 'text that matches ' + context['pattern'])}"
     if kind in _LENGTHS:
@@ -141,11 +143,18 @@ def _range_of(path: KeyPath, root: type[BaseModel]) -> str:
     """` from 0 to 50`, read from the field's own bounds."""
     field = _model_at(path[:-1], root).model_fields.get(str(path[-1]))
     bounds = field.metadata if field else []
-    least = next((b.ge for b in bounds if hasattr(b, "ge")), None)
-    most = next((b.le for b in bounds if hasattr(b, "le")), None)
+    least, above, most = (next((getattr(b, name) for b in bounds if hasattr(b, name)), None) for name in ("ge", "gt", "le"))
+    if above is not None:
+        return f" above {above}" + (f", at most {most}" if most is not None else "")
     if most is None:
         return f", {least} or more" if least is not None else ""
     return f" from {least} to {most}"
+
+
+def _bound(context: Mapping[str, Any]) -> str:
+    """The bound that was crossed, where it belongs to the kind of value and not to the field."""
+    said = {"ge": ", {} or more", "gt": " above {}", "le": ", {} or less", "lt": " below {}"}
+    return next((words.format(context[name]) for name, words in said.items() if name in context), "")
 
 
 def _model_at(path: KeyPath, root: type[BaseModel]) -> type[BaseModel]:

@@ -50,6 +50,7 @@ CHANGES: list[tuple[str, str, str]] = [
     ("tiers:", "baseline: simple\ntiers:", "the baseline is the cheapest tier"),
     ("ledger: {path: ledger.sqlite}", "ledger: off", "the ledger is off"),
     ("cache: {}\nroute: {}\ncap: {}\n", "", "no technique is on"),
+    ("openai/gpt-4o-mini", "openai/o3-mini", "openai/o3-mini was retired on 2026-10-23"),
 ]
 
 
@@ -58,6 +59,14 @@ def test_doubtful_things_are_warned_about(cli: Cli, folder: Path, old: str, new:
     (folder / "odd.yaml").write_text(RECIPE.replace(old, new))
     warned = [said for level, said in found(cli, "odd.yaml") if level == "warn"]
     assert [said for said in warned if words in said], warned
+
+
+def test_every_technique_of_the_recipe_is_listed_and_counts(cli: Cli, folder: Path) -> None:
+    (folder / "odd.yaml").write_text(RECIPE.replace("cache: {}\nroute: {}\ncap: {}\n", "history: {}\nprompt_cache: {}\n"))
+    said = found(cli, "odd.yaml")
+    for name, mode in (("cache", "off"), ("history", "on"), ("shorten", "off"), ("route", "off"), ("cap", "off"), ("prompt_cache", "on")):
+        assert ("ok", f"{name}: {mode}") in said
+    assert not [words for _, words in said if "no technique is on" in words]
 
 
 def test_a_ledger_that_cannot_be_written_is_an_error(cli: Cli, folder: Path) -> None:
