@@ -6,6 +6,7 @@ import ast
 import re
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -195,3 +196,10 @@ def test_every_public_name_is_there_and_documented() -> None:
         assert value.__doc__ or name in ("Flow", "Next"), name
     with pytest.raises(AttributeError, match="no attribute 'Nonsense'"):
         _ = frugal_plugins.Nonsense
+
+
+def test_every_extra_a_message_names_can_be_installed() -> None:
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    named = {extra for path in FILES for extra in re.findall(r'MissingExtra\([^,()]+(?:\([^()]*\))?[^,()]*, "(\w+)"\)', path.read_text())}
+    assert named
+    assert named <= extras.keys()

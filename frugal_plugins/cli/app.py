@@ -91,6 +91,9 @@ def try_(
     Nothing leaves this machine and nothing costs money. The ledger is frugal-try.sqlite unless --ledger names another file.
     Leaves with 1 when the ledger and the invoice differ or an answer got worse.
     """
+    from frugal_plugins.cli.provider import needs_sandbox
+
+    needs_sandbox()  # before what follows imports it
     from frugal_plugins.cli.try_command import try_recipe
 
     try_recipe(recipe, None if no_html else html, ledger, min(limit or 10**9, 60 if quick else 10**9), as_json=as_json)

@@ -11,7 +11,6 @@ from rich.console import Group, RenderableType
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from frugal_plugins.cli.failures import FAILED
-from frugal_plugins.cli.provider import needs_sandbox
 from frugal_plugins.cli.screen import can_be_written, console, line, note, result, write_text
 from frugal_plugins.cli.trial import Trial, run_trial
 from frugal_plugins.errors import LedgerError, MissingExtra
@@ -26,7 +25,6 @@ DEFAULT_LEDGER: Final = Path("frugal-try.sqlite")
 
 def try_recipe(recipe: str, html: Path | None, ledger: Path | None, most: int, *, as_json: bool) -> None:
     """Run the month twice, print the comparison, write the page; leave with 1 when something does not hold."""
-    needs_sandbox()
     can_be_written(html)
     file = _fresh(ledger)
     items = load_month()[:most]

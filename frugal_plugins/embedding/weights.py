@@ -115,7 +115,7 @@ class _NotThisKind(FrugalError):
 
 def _fast(folder: Path, cache: Path) -> OnnxEmbedder:
     if importlib.util.find_spec("onnxruntime") is None or importlib.util.find_spec("tokenizers") is None:
-        raise MissingExtra("onnxruntime", "fast")
+        raise MissingExtra("onnxruntime", "local")
     _check_kind(folder)
     weights = sha256_of(folder / "model.safetensors")
     path = cache / "embedders" / f"{weights[:16]}-{_FORM}.onnx"
@@ -142,10 +142,10 @@ def _check_kind(folder: Path) -> None:
         kind = json.loads((folder / "config.json").read_text(encoding="utf-8")).get("model_type")
         pooling = json.loads((folder / "1_Pooling" / "config.json").read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise _NotThisKind(f"{folder} is not a sentence-transformers BERT ({error}); set cache.fast to off to silence this.") from error
+        raise _NotThisKind(f"{folder} is not a sentence-transformers BERT ({error}).") from error
     mean_only = pooling.get("pooling_mode_mean_tokens") and not pooling.get("pooling_mode_cls_token")
     if kind != "bert" or not mean_only or not (folder / "tokenizer.json").exists() or not (folder / "model.safetensors").exists():
-        raise _NotThisKind(f"{folder} is not a BERT with mean pooling; set cache.fast to off to silence this.")
+        raise _NotThisKind(f"{folder} is not a BERT with mean pooling.")
 
 
 def _is_whole(path: Path) -> bool:
@@ -163,7 +163,7 @@ def _make(folder: Path, path: Path) -> None:
     """Export the weights to ONNX, quantise, and put the result in its place in one step."""
     for package in ("onnx", "torch", "transformers"):
         if importlib.util.find_spec(package) is None:
-            raise MissingExtra(package, "fast")
+            raise MissingExtra(package, "local")
     from onnxruntime.quantization import QuantType, quantize_dynamic
 
     path.parent.mkdir(parents=True, exist_ok=True)

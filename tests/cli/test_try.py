@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +12,7 @@ import pytest
 
 from frugal_plugins.cli.trial import START_UNIX_SECONDS, run_trial
 from frugal_plugins.workload import load_month
-from tests.cli.conftest import Cli
+from tests.cli.conftest import ROOT, Cli
 
 KEYS = (
     "requests",
@@ -137,3 +139,16 @@ def test_a_recipe_that_makes_answers_worse_is_found_out(cli: Cli, folder: Path) 
     assert said["wrong_answers"] == len(said["wrong"]) > 0
     assert "route simple" in said["wrong"][0]["why"]
     assert said["ledger_minus_invoice_usd"] == 0
+
+
+def test_without_the_sandboxs_packages_it_says_what_to_install(folder: Path) -> None:
+    """A plain `pip install frugal-plugins` has no web server; the first command a new user types must not be a traceback."""
+    without = (
+        "import importlib.machinery as m, sys; find = m.PathFinder.find_spec; "
+        "m.PathFinder.find_spec = classmethod(lambda c, name, *a: None if name in ('uvicorn', 'starlette') else find(name, *a)); "
+        "from frugal_plugins.cli import main; sys.argv = ['frugal', 'try', '--quick']; main()"
+    )
+    env = {**os.environ, "PYTHONPATH": str(ROOT)}
+    ran = subprocess.run([sys.executable, "-c", without], cwd=folder, env=env, capture_output=True, text=True, check=False)
+    assert ran.returncode == 2
+    assert ran.stderr == "frugal: starlette is not installed. Install it with: pip install 'frugal-plugins[sandbox]'\n"
