@@ -28,7 +28,7 @@ def serve(port: int, recorded: Path | None, *, as_json: bool) -> None:
     urls = {"openai_base_url": openai, "anthropic_base_url": anthropic, "invoice_url": invoice_url}
     lines = (
         f"OpenAI:    export OPENAI_BASE_URL={openai} OPENAI_API_KEY=any",
-        f"Anthropic: export ANTHROPIC_API_BASE={anthropic} ANTHROPIC_API_KEY=any",
+        f"Anthropic: export ANTHROPIC_BASE_URL={anthropic} ANTHROPIC_API_KEY=any",
         f"Invoice:   {invoice_url}",
         "Answers are made up, nothing costs money. Ctrl-C stops it.",
     )

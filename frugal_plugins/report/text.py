@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from decimal import Decimal
-from typing import Any
+from typing import Any, Final
 
 from rich import box
 from rich.console import Group, RenderableType
@@ -17,15 +17,19 @@ from frugal_plugins.report.control import control_rows
 from frugal_plugins.report.evidence import Evidence, RequestRow, WrongAnswer
 from frugal_plugins.report.words import basis_words, exact, money, percent, share, utc
 
+_FIGURE_CHARS: Final = 14
+"""What is no longer than this and not in a column of words is a figure: half of one on the next line would be read as another."""
+
 
 def table(title: str, columns: Iterable[str], rows: Iterable[Iterable[Any]], *, words: int = 1) -> Table:
     """A plain table: the first `words` columns are names, the others figures. Every cell is taken literally, without markup."""
-    columns = tuple(columns)
+    columns, cells = tuple(columns), [[str(cell) for cell in row] for row in rows]
     made = Table(show_header=any(columns), title=title, box=box.SIMPLE_HEAD, title_justify="left", title_style="bold", pad_edge=False)
     for index, column in enumerate(columns):
-        made.add_column(column, justify="left" if index < words else "right", overflow="fold")
-    for row in rows:
-        made.add_row(*(Text(str(cell)) for cell in row))
+        figure = index >= words and all(len(row[index]) <= max(len(column), _FIGURE_CHARS) for row in cells if index < len(row))
+        made.add_column(column, justify="left" if index < words else "right", overflow="fold", no_wrap=figure and " " not in column)
+    for row in cells:
+        made.add_row(*(Text(cell) for cell in row))
     return made
 
 

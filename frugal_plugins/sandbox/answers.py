@@ -7,7 +7,7 @@ import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from frugal_plugins.errors import InputError
 from frugal_plugins.sandbox.ask import Answer, Ask, ToolCall
@@ -59,6 +59,9 @@ class Record:
         return self.outputs.get(model) or self.outputs.get(base_id(model)) or self.outputs.get("*")
 
 
+_NEEDS: Final = "a recorded line needs 'user' (or ZeroEval's 'prompt') and 'outputs': add them"
+
+
 class AnswerBook:
     """Recorded exchanges by question: exact tool results before rewritten ones, then the most conditions, then the first."""
 
@@ -88,7 +91,7 @@ class AnswerBook:
 def recorded_from_zeroeval(line: Mapping[str, Any]) -> dict[str, Any]:
     """A line of a ZeroEval result file (`prompt`, `outputs` by model) as a recorded line."""
     if "prompt" not in line or "outputs" not in line:
-        raise InputError("a recorded line needs 'user' (or ZeroEval's 'prompt') and 'outputs': add them")
+        raise InputError(_NEEDS)
     return {"user": line["prompt"], "outputs": line["outputs"]}
 
 
@@ -99,19 +102,25 @@ def _lines(item: Recorded) -> Iterator[Mapping[str, Any]]:
     path = Path(item)
     if not path.is_file():
         raise InputError("no such file of recorded answers: check the path", file=str(path))
-    with gzip.open(path, "rt", encoding="utf-8") if path.suffix == ".gz" else path.open(encoding="utf-8") as file:
+    with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
         for number, text in enumerate(file, start=1):
             if text.strip():
                 yield _parse(text, path, number)
 
 
-def _parse(text: str, path: Path, number: int) -> Mapping[str, Any]:
+def _parse(text: bytes, path: Path, number: int) -> Mapping[str, Any]:
     try:
         line = loads(text)
+    except UnicodeDecodeError as error:
+        raise InputError("not UTF-8: save it as UTF-8", file=str(path), line=number) from error
     except json.JSONDecodeError as error:
         raise InputError(f"not JSON ({error.msg}): write one JSON object per line", file=str(path), line=number) from error
     if not isinstance(line, Mapping):
         raise InputError("not a JSON object: write one JSON object per line", file=str(path), line=number)
+    if not isinstance(line.get("user", line.get("prompt")), str):
+        raise InputError(_NEEDS, file=str(path), line=number)
+    if not isinstance(line.get("outputs"), Mapping):
+        raise InputError('\'outputs\' has to be answers by model: write {"gpt-4o": "..."}, or {"*": "..."}', file=str(path), line=number)
     return line
 
 

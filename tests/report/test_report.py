@@ -8,6 +8,7 @@ import sqlite3
 from collections.abc import Callable
 from decimal import Decimal
 from html.parser import HTMLParser
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,7 @@ from frugal_plugins.report import evidence as evidence_module
 from frugal_plugins.report.charts import charts
 from frugal_plugins.report.evidence import BilledCall, Evidence, WrongAnswer, read_evidence, reconcile
 from frugal_plugins.report.page import html_page
-from frugal_plugins.report.text import report
+from frugal_plugins.report.text import report, table
 from frugal_plugins.report.words import exact, money, percent, plain_model
 
 SMALL, LARGE = Decimal("0.0012"), Decimal("0.012")
@@ -253,3 +254,15 @@ def test_figures_in_words() -> None:
     assert exact(Decimal("1.0100")) == "$1.01"
     assert percent(None) == "-"
     assert (plain_model("openai/gpt-4o"), plain_model("azure/gpt-4o"), plain_model("gpt-4o")) == ("gpt-4o", "azure/gpt-4o", "gpt-4o")
+
+
+def test_no_figure_is_folded_however_narrow_the_terminal(ledger: Path) -> None:
+    """Half of "$0.00002820" on the next line would be read as another figure."""
+    made = table(
+        "t", ("a long name of a column", "before", "calls after"), [("claude-sonnet-4-5", "$0.00002820", 12), ("x", "-$0.003285", 3)]
+    )
+    for width in (60, 40, 32):
+        shown = StringIO()
+        Console(file=shown, width=width).print(made)
+        assert "$0.00002820" in shown.getvalue()
+        assert "-$0.003285" in shown.getvalue()

@@ -150,6 +150,22 @@ SCHEMAS = [
 ]
 
 
+@pytest.mark.parametrize(
+    ("line", "says"),
+    [
+        (b'{"messages": []}', "needs 'user'"),
+        (b'{"user": "ping"}', "'outputs' has to be answers by model"),
+        (b'{"user": "ping", "outputs": "pong"}', "'outputs' has to be answers by model"),
+        (b'{"user": "h\xe9", "outputs": {}}', "UTF-8"),
+    ],
+)
+def test_a_recorded_line_that_cannot_be_used_is_named(tmp_path: Path, line: bytes, says: str) -> None:
+    file = tmp_path / "recorded.jsonl"
+    file.write_bytes(b'{"user": "ping", "outputs": {"*": "pong"}}\n' + line + b"\n")
+    with pytest.raises(InputError, match=rf"recorded\.jsonl:2: .*{says}"):
+        AnswerBook([file])
+
+
 class TestInstances:
     @pytest.mark.parametrize("schema", SCHEMAS, ids=lambda schema: str(schema)[:40])
     @settings(max_examples=40, deadline=None)
