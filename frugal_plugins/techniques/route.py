@@ -6,7 +6,7 @@ import threading
 from collections import OrderedDict
 from collections.abc import Generator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final, Literal
+from typing import Final, Literal
 
 from frugal_plugins.flow import Call, Context, Flow, Next
 from frugal_plugins.learned.asking import Asking
