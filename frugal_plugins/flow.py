@@ -76,20 +76,25 @@ class Rehearsal:
     after: Request | None
 
 
-_IDS_DRAWN: Final = 256
-_ids: Final[list[str]] = []
+_RANDOM_BYTES: Final = 10
+_DRAWN_AT_ONCE: Final = 256
+_drawn: Final[list[str]] = []
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_ids.clear)
+    os.register_at_fork(after_in_child=_drawn.clear)
 
 
 def new_id() -> str:
-    """32 hex digits nobody can guess. Many are drawn at a time: asking the system costs more than all else a Context needs."""
+    """32 hex digits: the time in milliseconds, then what nobody can guess.
+
+    With the time in front a ledger writes new rows side by side, in a quarter of the time. The rest is drawn many at a time,
+    since asking the system takes longer than all else a Context needs.
+    """
     while True:
         try:
-            return _ids.pop()
+            return f"{time.time_ns() // 1_000_000:012x}{_drawn.pop()}"
         except IndexError:
-            drawn = os.urandom(16 * _IDS_DRAWN).hex()
-            _ids.extend(drawn[place : place + 32] for place in range(0, len(drawn), 32))
+            drawn = os.urandom(_RANDOM_BYTES * _DRAWN_AT_ONCE).hex()
+            _drawn.extend(drawn[place : place + 2 * _RANDOM_BYTES] for place in range(0, len(drawn), 2 * _RANDOM_BYTES))
 
 
 @dataclass(slots=True)

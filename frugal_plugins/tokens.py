@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 PER_MESSAGE = 3
 """Tokens OpenAI spends on each message's frame, from its cookbook (`<|start|>role<|message|>`)."""
 
+_UTF8_BYTES = 4
+"""The most bytes a character has."""
+
 PER_IMAGE = 85
 """OpenAI's price of a low-detail image; more detail costs more, which the provider's usage then shows."""
 
@@ -69,6 +72,19 @@ def developer_tokens(message: Mapping[str, Any], model: str) -> int | None:
     if len(message) != 2 or content.__class__ is not str or role not in ("system", "developer"):
         return None
     return _developer_tokens(role, content, encoding_name(model))
+
+
+def most_tokens(message: Mapping[str, Any], model: str) -> int | None:
+    """As many input tokens a message can be at most, without counting; None where its content is no text.
+
+    A token is at least a byte. A developer's message is remembered, so of that the number is exact.
+    """
+    role, content = message.get("role"), message.get("content")
+    if len(message) != 2 or content.__class__ is not str or role.__class__ is not str:
+        return None
+    if role in ("system", "developer"):
+        return _developer_tokens(role, content, encoding_name(model))
+    return PER_MESSAGE + len(role) + len(content) * (1 if content.isascii() else _UTF8_BYTES)
 
 
 @lru_cache(maxsize=128)

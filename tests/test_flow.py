@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import json
 import os
+import time
 
 import pytest
 from hypothesis import given
@@ -264,10 +265,17 @@ def test_a_stream_that_breaks_raises_the_same_error_and_books_what_came() -> Non
     assert ctx.attempts[0].reply.usage.output_tokens == 1
 
 
+def test_later_requests_have_later_ids_so_that_a_ledger_writes_them_side_by_side() -> None:
+    first = Context().id
+    time.sleep(0.002)
+    assert first < Context().id
+
+
 def test_every_request_has_an_id_of_its_own_also_in_a_forked_process() -> None:
     names = {Context().id for _ in range(600)}
     assert len(names) == 600
     assert all(len(name) == 32 and set(name) <= set("0123456789abcdef") for name in names)
+    assert len({name[12:] for name in names}) == 600
     read, write = os.pipe()
     child = os.fork()
     if not child:

@@ -6,8 +6,10 @@ import socket
 
 import pytest
 import tiktoken
+from hypothesis import given
+from hypothesis import strategies as st
 
-from frugal_plugins.tokens import count_messages, count_text, developer_tokens, encoding, encoding_name
+from frugal_plugins.tokens import count_messages, count_text, developer_tokens, encoding, encoding_name, most_tokens
 
 
 def test_no_socket_is_opened(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -61,3 +63,10 @@ def test_a_developers_message_counts_the_same_remembered_or_not(model: str) -> N
 )
 def test_other_messages_are_not_remembered_by_their_text(message: dict[str, object]) -> None:
     assert developer_tokens(message, "gpt-4o") is None
+
+
+@given(role=st.sampled_from(["user", "assistant", "system", "tool"]), text=st.text())
+def test_a_message_never_has_more_tokens_than_its_most(role: str, text: str) -> None:
+    most = most_tokens({"role": role, "content": text}, "gpt-4o")
+    assert most is not None
+    assert most >= count_messages([{"role": role, "content": text}]) - 3

@@ -6,6 +6,7 @@ import json
 import re
 from dataclasses import dataclass, field
 from decimal import Decimal
+from operator import attrgetter
 from typing import Any, Final
 
 from frugal_plugins.flow import Decision
@@ -56,6 +57,8 @@ _COUNTS: Final = (
     "output_tokens",
     "reasoning_tokens",
 )
+_counts: Final = attrgetter(*_COUNTS)
+_NOTHING: Final = (0,) * len(_COUNTS)
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 _LARGEST: Final = 2**50
 _LONGEST_CHARS: Final = 500
@@ -108,7 +111,7 @@ def _request(entry: Entry, settled: Settled, *, keep_text: bool) -> Row:
     travelled = settled.travelled
     last = travelled[-1] if travelled else None
     rates = next((paid.rates for paid in settled.paid if paid.rates is not None), None)
-    usage = [whole(sum(getattr(paid.usage, name) for paid in travelled)) for name in _COUNTS]
+    usage = [whole(sum(counts)) for counts in zip(_NOTHING, *(_counts(paid.usage) for paid in travelled), strict=True)]
     answers = sum(paid.attempt.call.purpose == "answer" for paid in settled.paid)
     return (
         plain(ctx.id), entry.at.timestamp(), ctx.recipe, plain(ctx.host), request.endpoint, ctx.group, ctx.mode, plain(task.name),
@@ -129,7 +132,7 @@ def _call(name: str, n: int, paid: Paid) -> Row:
         name, n, attempt.call.purpose, attempt.call.technique, attempt.replaced_by, plain(paid.model),
         answer.lane if answer else "standard", _tag(answer.id) if answer else None, _tag(attempt.error),
         _tag(answer.finish) if answer else None,
-        *(whole(getattr(paid.usage, count)) for count in _COUNTS), whole(pico(paid.usd)),
+        *map(whole, _counts(paid.usage)), whole(pico(paid.usd)),
     )  # fmt: skip
 
 
@@ -150,7 +153,9 @@ def plain(text: str, longest: int = _LONGEST_CHARS) -> str:
 
 def whole(number: int | None) -> int | None:
     """A whole number any database can hold; absurd ones end at 2**50."""
-    return None if number is None else max(-_LARGEST, min(_LARGEST, int(number)))
+    if number is None or (number.__class__ is int and -_LARGEST <= number <= _LARGEST):
+        return number
+    return max(-_LARGEST, min(_LARGEST, int(number)))
 
 
 def _hashed(value: str | None) -> str | None:

@@ -15,10 +15,12 @@ from frugal_plugins.request import Request
 from frugal_plugins.text.layout import developer_text, mark_message, mark_openai, mark_system, mark_tools, with_passages, with_tail
 from frugal_plugins.text.turns import digest, has_marks, head_length, is_marked, tokens_of, without_marks
 from frugal_plugins.text.volatile import parted
-from frugal_plugins.tokens import count_messages, developer_tokens
+from frugal_plugins.tokens import count_messages, developer_tokens, most_tokens
 
 _KEYED: Final = frozenset({"openai", "azure"})
 _KEY_CHARS: Final = 32
+_COUNTED: Final = ("tools", "functions", "system")
+"""What counts as part of a prompt besides its messages."""
 
 
 @dataclass(slots=True)
@@ -79,9 +81,8 @@ class PromptCache:
         seen = self.traffic.see(request, text, ctx.clock())
         request = self._same_tools(request, ctx)
         request, tail = self._steady(request, text, seen, ctx)
-        total = self._tokens(request, len(request.messages))
-        if total < plan.minimum_tokens:
-            ctx.note(self.name, "left", f"{total} tokens are below the {plan.minimum_tokens} this model caches")
+        if self._is_below(plan.minimum_tokens, request):
+            ctx.note(self.name, "left", f"it is below the {plan.minimum_tokens} tokens from which on this model caches")
         elif plan.explicit:
             request = self._marked(request, plan, seen, ctx)
         elif plan.may_mark and plan.write > 1.0:
@@ -177,9 +178,22 @@ class PromptCache:
             or any(map(has_marks, (request.params.get("tools"), request.params.get("system"))))
         )
 
+    def _is_below(self, minimum_tokens: int, request: Request) -> bool:
+        """Whether the whole prompt is shorter; counted only where its characters do not say so."""
+        if not any(map(request.params.get, _COUNTED)):
+            left = minimum_tokens
+            for message in request.messages:
+                most = most_tokens(message, request.model)
+                if most is None or most >= left:
+                    break
+                left -= most
+            else:
+                return True
+        return self._tokens(request, len(request.messages)) < minimum_tokens
+
     def _tokens(self, request: Request, messages: int) -> int:
         """Input tokens of the tools, the system prompt and the first so many messages."""
         model, given = request.model, request.params
-        params = {name: given[name] for name in ("tools", "functions", "system") if given.get(name)} if given else {}
+        params = {name: given[name] for name in _COUNTED if given.get(name)} if given else {}
         front = self.traffic.counted(digest({"content": params}), lambda: count_messages((), model, params=params)) if params else 0
         return front + sum([developer_tokens(message, model) or tokens_of(message, model) for message in request.messages[:messages]])

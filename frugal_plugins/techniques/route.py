@@ -225,13 +225,14 @@ class Route:
     def _count(self, request: Request, asked: list[tuple[str, Reply]], ctx: Context) -> None:
         """Remember who has read this, and tell the breaker what it cost and what the baseline would have cost."""
         prompt, now, usual = self._prompt(request, ctx), ctx.clock(), self.baseline_model(request)
-        would_read = self.rereading.warm_tokens(prompt, usual, now, of_any=True)
+        other = ctx.mode == "on" and bool(asked) and bare_name(asked[-1][0]) != bare_name(usual)
+        would_read = self.rereading.warm_tokens(prompt, usual, now, of_any=True) if other else 0
         for name, reply in asked:
             self.rereading.note(prompt, name, reply.usage, now)
         if ctx.mode != "on" or not asked:
             return
         last = asked[-1][1].usage
-        if bare_name(asked[-1][0]) != bare_name(usual):
+        if other:
             ctx.would_read_tokens = min(would_read, last.input_tokens)
         paid = sum(self._usd(name, reply.usage) for name, reply in asked)
         dear = any(name in self.tiers[-1].models for name, _ in asked) and len(self.tiers) > 1
@@ -305,8 +306,7 @@ class Route:
 
     def _by_provider(self, models: tuple[str, ...], request: Request) -> list[str]:
         """The caller's own provider first: its key is there and its cache may be warm."""
-        home = provider_of(request.model)
-        return sorted(models, key=lambda model: provider_of(model) != home)
+        return sorted(models, key=lambda model: provider_of(model) != provider_of(request.model))
 
     def _not_down(self, request: Request, wanted: int, why: str) -> tuple[int, str]:
         if self.sticky == "none":
