@@ -33,7 +33,9 @@ class PostgresAnswers:
         self.dimensions = dimensions
         self.max_entries = max_entries
         self._table = checked_table(table)
-        self._server = SharedServer(dsn, self._make, _LOCK, "lookups are misses", "-c hnsw.iterative_scan=relaxed_order", opened=_register)
+        self._server = SharedServer(
+            dsn, self._make, _LOCK, "lookups are misses", settings={"hnsw.iterative_scan": "relaxed_order"}, opened=_register
+        )
         self._try = self._server.use
         self._puts = 0
 

@@ -16,7 +16,7 @@ import typer
 from frugal_plugins.batch import BatchJobs, BatchSettings, JobStatus, NewRow
 from frugal_plugins.batch.bodies import Wording
 from frugal_plugins.batch.planning import plan_rows
-from frugal_plugins.batch.postgres_store import is_postgres, open_store
+from frugal_plugins.batch.postgres_store import open_store
 from frugal_plugins.batch.stopping import wait_for_worker
 from frugal_plugins.cli.batch_output import writer
 from frugal_plugins.cli.batch_tables import batch_bar, figures, plan_figures, plan_table, status_table
@@ -26,6 +26,7 @@ from frugal_plugins.cli.provider import environment, needs_sandbox, pointed_at
 from frugal_plugins.cli.screen import note, result
 from frugal_plugins.cli.watched import WatchedRecipe
 from frugal_plugins.errors import InputError
+from frugal_plugins.postgres import is_postgres
 from frugal_plugins.recipe.recipe import Recipe
 from frugal_plugins.report.text import table
 from frugal_plugins.report.words import money

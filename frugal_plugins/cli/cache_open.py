@@ -10,7 +10,7 @@ from typing import Final
 
 from frugal_plugins.answers import AnswerFile, NearAnswers, PostgresAnswers
 from frugal_plugins.errors import FrugalError, InputError
-from frugal_plugins.postgres import is_postgres
+from frugal_plugins.postgres import is_postgres, shown
 from frugal_plugins.recipe.recipe import Recipe
 from frugal_plugins.techniques.cache import Cache
 
@@ -39,7 +39,7 @@ class Opened:
 def open_store(recipe: str | None, store: str | None, *, made: bool = False) -> Opened:
     """Open what was named. With `made`, a file that is not there yet is made; otherwise that is an error."""
     if store is not None:
-        return Opened(_shown(store), _store(store, made=made))
+        return Opened(shown(store) if is_postgres(store) else store, _store(store, made=made))
     if recipe is None:
         raise InputError("name the store: --recipe RECIPE (or set FRUGAL_RECIPE), or --store FILE")
     loaded, cache = recipe_with_cache(recipe)
@@ -48,7 +48,7 @@ def open_store(recipe: str | None, store: str | None, *, made: bool = False) -> 
         raise InputError(f"recipe {loaded.name} keeps its answers in memory, where no other program sees them; set cache.path to a file")
     kept = _store(path, made=made)
     cache.store = kept
-    return Opened(_shown(path), kept, cache)
+    return Opened(shown(path) if is_postgres(path) else path, kept, cache)
 
 
 def recipe_with_cache(name: str) -> tuple[Recipe, Cache]:
@@ -77,8 +77,3 @@ def _holds_answers(path: str) -> bool:
             return db.execute("SELECT 1 FROM sqlite_master WHERE name = 'entries'").fetchone() is not None
     except sqlite3.DatabaseError:
         return True
-
-
-def _shown(path: str) -> str:
-    """A name for messages: an address without its user and password."""
-    return path.partition("://")[0] + "://…" + path.rpartition("@")[2] if is_postgres(path) else path

@@ -21,8 +21,8 @@ from frugal_plugins.cli.failures import BAD_INPUT
 from frugal_plugins.cli.screen import line, result
 from frugal_plugins.errors import InputError, LedgerError, MissingExtra, RecipeError
 from frugal_plugins.ledger.reading import open_reader
-from frugal_plugins.ledger.tables import is_postgres
 from frugal_plugins.models import Capabilities, capabilities
+from frugal_plugins.postgres import is_postgres
 from frugal_plugins.prices import PriceBook, Rates, own_rates
 from frugal_plugins.recipe.build import judge_model
 from frugal_plugins.recipe.settings import RecipeSettings, parse

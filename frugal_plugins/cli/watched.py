@@ -14,7 +14,7 @@ from typing import Any, Final, cast
 
 from frugal_plugins.flow import Context, Flow
 from frugal_plugins.ledger.settle import Entry, Settled, settle
-from frugal_plugins.ledger.tables import is_postgres
+from frugal_plugins.postgres import is_postgres
 from frugal_plugins.recipe.recipe import Recipe
 from frugal_plugins.recipe.settings import parse
 from frugal_plugins.recipe.source import read_recipe

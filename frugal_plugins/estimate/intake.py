@@ -18,8 +18,9 @@ from frugal_plugins.estimate.columnar import load_spend_logs, suits
 from frugal_plugins.estimate.reading import NAMED_PROBLEMS, Tally
 from frugal_plugins.estimate.row import TYPES, Row
 from frugal_plugins.estimate.sources import Source, cuts, look_at
-from frugal_plugins.estimate.spend_table import export_spend_logs, is_server, shown
+from frugal_plugins.estimate.spend_table import export_spend_logs, shown
 from frugal_plugins.estimate.stretch import read_into
+from frugal_plugins.postgres import is_postgres
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
@@ -114,11 +115,11 @@ def load(
 
     Raises InputError for one without a single usable record.
     """
-    intake = Intake(files=tuple(shown(str(place)) if is_server(place) else str(place) for place in places))
+    intake = Intake(files=tuple(shown(str(place)) if is_postgres(place) else str(place) for place in places))
     _make_table(db)
     parts = ["SELECT * FROM lines"]
     for number, (place, path) in enumerate(zip(places, intake.files, strict=True)):
-        source = look_at(export_spend_logs(str(place), folder) if is_server(place) else Path(place))
+        source = look_at(export_spend_logs(str(place), folder) if is_postgres(place) else Path(place))
         if readers is not None:
             tallies, written = readers.read(source, folder, number, questions=questions)
             intake.add(path, tallies)

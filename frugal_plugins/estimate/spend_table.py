@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any, Final
 from urllib.parse import unquote, urlsplit
 
-from frugal_plugins.errors import InputError, MissingExtra
+from frugal_plugins import postgres
+from frugal_plugins.errors import InputError
 
 TABLE: Final = "LiteLLM_SpendLogs"
 _WANTED: Final = (
@@ -16,16 +17,12 @@ _WANTED: Final = (
 )  # fmt: skip
 
 
-def is_server(place: object) -> bool:
-    """Whether a log is named by the address of a PostgreSQL server."""
-    return str(place).startswith(("postgresql://", "postgres://"))
+_READING: Final = {"default_transaction_read_only": "on", "timezone": "UTC"}
 
 
 def shown(url: str) -> str:
     """Which table, without the password."""
-    parts = urlsplit(url)
-    host = f"{parts.hostname or ''}{f':{parts.port}' if parts.port else ''}"
-    return f"postgresql://{host}{parts.path}/{_table(url)}"
+    return f"{postgres.shown(url)}/{_table(url)}"
 
 
 def _table(url: str) -> str:
@@ -44,14 +41,13 @@ def export_spend_logs(url: str, folder: Path) -> Path:
 
     Raises MissingExtra without psycopg, InputError when nobody answers there or there is no such table.
     """
-    try:
-        import psycopg
-        from psycopg import sql
-    except ImportError as error:
-        raise MissingExtra("psycopg", "postgres") from error
+    psycopg = postgres.psycopg_or_say()
+    from psycopg import sql
+
     name = _table(url)
+    reading = postgres.Server(_address(url), None, 0, settings=_READING, limit_seconds=0, name="frugal-estimate")
     try:
-        with psycopg.connect(_address(url), options="-c default_transaction_read_only=on -c timezone=UTC") as db, db.cursor() as cursor:
+        with reading.open() as db, db.transaction(), db.cursor() as cursor:
             there = _columns(cursor, name)
             if not there:
                 raise InputError(
@@ -66,8 +62,7 @@ def export_spend_logs(url: str, folder: Path) -> Path:
                 for part in copy:
                     file.write(part)
     except psycopg.Error as error:
-        said = str(error).strip().splitlines()
-        raise InputError(f"{shown(url)}: {said[0] if said else 'no answer'}; check the address, the user and what it may read") from None
+        raise InputError(f"{shown(url)}: {postgres.in_short(error)}; check the address, the user and what it may read") from None
     return path
 
 

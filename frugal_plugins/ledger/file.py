@@ -17,8 +17,8 @@ from frugal_plugins.errors import FrugalError, LedgerError
 from frugal_plugins.ledger.rows import Batch, plain, rows_of
 from frugal_plugins.ledger.settle import Entry, Settled, settle
 from frugal_plugins.ledger.sqlite import SqliteBook, open_ledger
-from frugal_plugins.ledger.tables import is_postgres
 from frugal_plugins.ledger.telling import tell
+from frugal_plugins.postgres import is_postgres
 from frugal_plugins.prices import load_price_list
 
 __all__ = ["Ledger", "open_ledger"]

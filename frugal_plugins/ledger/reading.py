@@ -16,7 +16,7 @@ from frugal_plugins.ledger.reader import Acted, Alert, Booked, BookedCall, Dimen
 from frugal_plugins.ledger.rollups import GROUP, within
 from frugal_plugins.ledger.rows import Row, usd
 from frugal_plugins.ledger.sqlite import SqliteDb
-from frugal_plugins.ledger.tables import is_postgres
+from frugal_plugins.postgres import is_postgres
 from frugal_plugins.prices import provider_of
 
 _STEPS: Final[Mapping[Step, int]] = {"hour": 3600, "day": 86_400}

@@ -5,7 +5,6 @@ Money is whole picodollars (1e-12 USD), so that sums are exact; the views show d
 
 from __future__ import annotations
 
-import os
 import re
 from decimal import Decimal
 from typing import Final
@@ -122,11 +121,6 @@ def for_postgres() -> list[str]:
     for pattern, word in _POSTGRES_WORDS:
         sql = re.sub(pattern, word, sql)
     return for_sqlite(sql)
-
-
-def is_postgres(place: str | os.PathLike[str]) -> bool:
-    """Whether a ledger's place is a PostgreSQL server."""
-    return str(place).startswith(("postgresql://", "postgres://"))
 
 
 def column_kinds(table: str) -> dict[str, str]:

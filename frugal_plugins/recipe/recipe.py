@@ -19,10 +19,10 @@ from frugal_plugins.learned.outcomes import Voice
 from frugal_plugins.ledger.budgets import Budgets
 from frugal_plugins.ledger.file import Ledger
 from frugal_plugins.ledger.settle import Entry, settle
-from frugal_plugins.ledger.tables import is_postgres
 from frugal_plugins.ledger.telling import tell as tell_all
 from frugal_plugins.ledger.watching import WATCHERS
 from frugal_plugins.observe import Observer
+from frugal_plugins.postgres import is_postgres
 from frugal_plugins.prices import PriceBook, load_price_list, own_rates
 from frugal_plugins.recipe.booking import booked
 from frugal_plugins.recipe.build import build_cache, build_history, build_judge, build_observers, build_outcomes, build_route, build_store

@@ -275,7 +275,7 @@ def test_a_store_cut_short_is_rebuilt_too(tmp_path: Path) -> None:
 def test_a_server_that_is_gone_makes_misses_and_comes_back_by_itself(postgres: str, monkeypatch: pytest.MonkeyPatch) -> None:
     store = PostgresAnswers(postgres, dimensions=256, table="answers_gone")
     store.put(answer("when"))
-    store._server._let_go()
+    store._server.close()
     store._server.dsn = "host=/nowhere dbname=postgres"
     assert store.get("p/when", 2.0) is None
     assert near(store, "when") == []

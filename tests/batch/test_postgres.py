@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from decimal import Decimal
 from pathlib import Path
 
+import psycopg
 import pytest
 
 from frugal_plugins import Recipe
@@ -131,6 +132,23 @@ def test_a_job_is_refused_while_another_worker_lives_and_taken_over_when_it_is_g
     for jobs in (first, second):
         jobs.recipe.close()
         jobs.close()
+
+
+def test_a_server_that_is_restarted_meanwhile_ends_no_job(scene: MakeScene, postgres: str, store: PostgresJobStore) -> None:
+    one = scene("openai")
+    jobs = jobs_on(one, store)
+    jobs.add(rows_of(3), "one")
+
+    def sleep(seconds: float) -> None:
+        with psycopg.connect(postgres, autocommit=True) as db:
+            db.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'frugal-batch'")
+        one.clock.advance(seconds)
+
+    jobs.sleep = sleep
+    assert jobs.run("one").done == 3
+    assert len(one.sandbox.invoice().lines) == 3
+    jobs.recipe.close()
+    assert one.books_agree()
 
 
 def test_a_server_that_is_not_there_or_newer_is_said_without_the_password(postgres: str, schema: str) -> None:

@@ -14,9 +14,9 @@ from pathlib import Path
 import psycopg
 import pytest
 
+from frugal_plugins import postgres as server
 from frugal_plugins.errors import LedgerError
 from frugal_plugins.ledger import Ledger, Period, Wanted, open_reader, summarize
-from frugal_plugins.ledger import postgres as in_postgres
 from frugal_plugins.ledger.measured import measure
 from frugal_plugins.ledger.rollups import COLUMNS_OF_SUMS, HOUR_IN_POSTGRES, rebuild
 from frugal_plugins.report.evidence import read_evidence, reconcile
@@ -110,7 +110,7 @@ os.kill(os.getpid(), signal.SIGKILL)
 def test_rows_wait_here_while_the_server_is_gone_and_go_when_it_is_back(
     database: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(in_postgres, "_WAIT_SECONDS", 0.0)
+    monkeypatch.setattr(server, "_WAIT_SECONDS", 0.0)
     folder, link = database.split("host=")[1], tmp_path / "s"
     link.symlink_to(folder)
     ledger = ledger_at(database.replace(folder, str(link)), tmp_path)
@@ -124,7 +124,7 @@ def test_rows_wait_here_while_the_server_is_gone_and_go_when_it_is_back(
     ledger.feedback("before", False)
     assert ledger.flush()
     assert (ledger.lost, (tmp_path / "held.sqlite").stat().st_mode & 0o777) == (0, 0o600)
-    assert "Traffic goes on; ledger rows are held in" in caplog.text
+    assert "traffic goes on; ledger rows are held in" in caplog.text
     assert summarize(database).requests == 1
     link.symlink_to(folder)
     until = time.monotonic() + 30
