@@ -74,6 +74,9 @@ def look_at(path: Path) -> Source:
     if text[0] in "[{":
         return Source(path, "lines" if _is_lines(text, whole=len(head) < _PEEK_BYTES) else "document", encoding, packed)
     header = tuple(name.strip() for name in next(csv.reader([text.splitlines()[0]])))
+    apart = next((word for mark, word in ((";", "semicolons"), ("\t", "tabs")) if len(header) == 1 and mark in header[0]), None)
+    if apart:
+        raise InputError(f"{path}: its columns are separated by {apart}; export it with commas")
     return Source(path, "table", encoding, packed, header)
 
 

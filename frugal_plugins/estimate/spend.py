@@ -24,6 +24,9 @@ _SUMS: Final = (
 )
 
 
+_NO_DATE: Final = "no date"
+
+
 @dataclass(frozen=True, slots=True)
 class Spend:
     """Today's bill.
@@ -66,10 +69,11 @@ class Spend:
 
     @property
     def month_usd(self) -> Decimal | None:
-        """The same pace for a month of 30.4 days; None where the span is not known."""
+        """The same pace for a month of 30.4 days, of the rows that have a time; None where the span is not known."""
         if self.declared_month is not None:
             return self.declared_month
-        return None if self.span_days is None else self.usd * Decimal(DAYS_A_MONTH / self.span_days)
+        timed = self.usd - self.by_day.get(_NO_DATE, (0, Decimal(0)))[1]
+        return None if self.span_days is None else timed * Decimal(DAYS_A_MONTH / self.span_days)
 
     @property
     def month_factor(self) -> float | None:
@@ -164,7 +168,7 @@ class _Added:
 
 
 def _date(day: int | None) -> str:
-    return "no date" if day is None else (dt.date(1970, 1, 1) + dt.timedelta(days=day)).isoformat()
+    return _NO_DATE if day is None else (dt.date(1970, 1, 1) + dt.timedelta(days=day)).isoformat()
 
 
 def _dearest(found: Mapping[str, tuple[int, Decimal]]) -> Spent:

@@ -10,6 +10,7 @@ import pytest
 
 from frugal_plugins.errors import FrugalError, InputError
 from frugal_plugins.estimate import Numbers, estimate_numbers
+from frugal_plugins.estimate.sources import look_at
 from tests.estimate.conftest import Write, chat, estimated
 from tests.estimate.test_formats import GPT_4O, litellm
 
@@ -215,3 +216,11 @@ def test_column_by_column_is_the_same_as_line_by_line(kind: str, monkeypatch: py
 def test_numbers_that_cannot_be() -> None:
     with pytest.raises(InputError, match="cannot be"):
         estimate_numbers([Numbers("gpt-4o", 10, 10**9, 5)])
+
+
+@pytest.mark.parametrize(("mark", "word"), [(";", "semicolons"), ("\t", "tabs")])
+def test_a_table_with_other_marks_than_commas_is_told_so(tmp_path: Path, mark: str, word: str) -> None:
+    """Excel writes semicolons in half of Europe."""
+    (tmp_path / "usage.csv").write_text("model,input_tokens,output_tokens\ngpt-4o,1000,100\n".replace(",", mark))
+    with pytest.raises(InputError, match=rf"usage\.csv: its columns are separated by {word}; export it with commas"):
+        look_at(tmp_path / "usage.csv")

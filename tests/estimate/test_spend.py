@@ -106,5 +106,8 @@ def test_the_month_is_the_pace_of_the_observed_span(lines: Write) -> None:
     assert found.spend.span_days == 10
     assert found.spend.month_usd is not None
     assert abs(found.spend.month_usd - found.spend.usd * Decimal("3.04375")) < Decimal("1e-12")
+    mixed = estimated(lines([chat(f"q{n}", at=1_793_500_000 + n * day) for n in range(11)] + [chat("x", at=None)] * 11, "mixed.jsonl"))
+    assert mixed.spend.usd == 2 * found.spend.usd
+    assert abs(mixed.spend.month_usd - found.spend.month_usd) < Decimal("1e-12")  # what has no time has no pace
     alone = estimated(lines([chat(at=None)], "untimed.jsonl"))
     assert alone.spend.month_usd is None
