@@ -16,6 +16,7 @@ _LEFT: Final = 64
 _BELOW: Final = 24
 _ABOVE: Final = 10
 _MOST_LABELS: Final = 8
+_HALF_LABEL: Final = 24
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +47,8 @@ def bars(title: str, steps: Sequence[Bar]) -> str:
         )
         if at % every == 0:
             middle, below = left + each / 2, _ABOVE + _HIGH + 17
-            parts.append(f'<text class="tick" x="{middle:.1f}" y="{below}" text-anchor="middle">{escape(step.label[-5:])}</text>')
+            anchor, x = ("middle", middle) if middle + _HALF_LABEL < _WIDE else ("end", float(_WIDE))
+            parts.append(f'<text class="tick" x="{x:.1f}" y="{below}" text-anchor="{anchor}">{escape(step.label[-5:])}</text>')
     height = _ABOVE + _HIGH + _BELOW
     return f'<svg class="bars" viewBox="0 0 {_WIDE} {height}" role="img" aria-label="{escape(title)}">{"".join(parts)}</svg>'
 

@@ -117,15 +117,14 @@ def _compared(one: Difference) -> tuple[str, ...]:
 
 
 def _range(one: Saving) -> str:
-    likely = money(_usd(one.usd))
     if one.low_usd is None or one.high_usd is None:
-        return f"{likely} (range not known)"
-    return f"{likely} ({money(_usd(one.low_usd))} to {money(_usd(one.high_usd))})"
+        return "too little untouched traffic"
+    return f"{money(_usd(one.usd))} ({money(_usd(one.low_usd))} to {money(_usd(one.high_usd))})"
 
 
 def _percents(one: Saving) -> str:
     if one.low_percent is None or one.high_percent is None:
-        return percent(one.percent)
+        return "-"
     return f"{percent(one.percent)} ({percent(one.low_percent)} to {percent(one.high_percent)})"
 
 

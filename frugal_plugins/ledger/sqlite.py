@@ -80,7 +80,9 @@ class SqliteDb:
     def each(self, sql: str, **values: Any) -> Iterable[Row]:
         """The rows of a long query, one by one."""
         with self._lock:
-            yield from self._connection.execute(sql, values)
+            # not `yield from`: a reader who goes in the middle would have the cursor closed after its file, which SQLite refuses
+            for row in self._connection.execute(sql, values):  # noqa: UP028
+                yield row
 
     def change(self, statements: Iterable[str], **values: Any) -> int:
         """Run statements in one transaction; says how many rows the last one changed."""

@@ -55,9 +55,9 @@ def _both(difference: Difference) -> str:
 
 
 def _dollars(saving: Saving, no_range: str = "too little control traffic") -> tuple[str, str]:
-    value = f"{money(Decimal(str(saving.usd)))} ({percent(saving.percent)})"
     if saving.low_usd is None or saving.high_usd is None:
-        return value, no_range
+        return "-", no_range  # a figure without a range would be read beside the others as if it were as good as they
+    value = f"{money(Decimal(str(saving.usd)))} ({percent(saving.percent)})"
     span = f"{money(Decimal(str(saving.low_usd)))} to {money(Decimal(str(saving.high_usd)))}"
     return value, f"{span}, {percent(saving.low_percent)} to {percent(saving.high_percent)}"
 

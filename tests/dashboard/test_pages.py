@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import time
+from decimal import Decimal
 from html import unescape
 
 import pytest
@@ -11,6 +12,7 @@ from starlette.testclient import TestClient
 
 from frugal_plugins import Usage
 from frugal_plugins.dashboard import dashboard_app
+from frugal_plugins.dashboard.plot import Bar, bars
 from frugal_plugins.ledger.reader import Period
 from frugal_plugins.ledger.reading import open_reader
 from frugal_plugins.report.words import money
@@ -224,3 +226,24 @@ def test_a_model_is_one_line_whether_its_provider_is_written_in_front_or_not(sho
     assert client.get("/rows?model=gpt-4o-mini").text.count('class="card"') == 2
     assert "2 calls" in client.get("/rows?model=gpt-4o-mini").text
     named.recipe.close()
+
+
+def test_the_last_label_of_the_plot_is_not_cut_off() -> None:
+    steps = [Bar(f"2026-10-{day:02d}", Decimal(1), Decimal(2), "rows") for day in range(1, 30)]
+    (*_, last) = re.findall(r'<text class="tick" x="([0-9.]+)" y="[0-9.]+" text-anchor="(\w+)">10-\d\d</text>', bars("t", steps))
+    width = float(re.search(r'viewBox="0 0 (\d+) ', bars("t", steps))[1])  # type: ignore[index]
+    assert last[1] == "end"
+    assert float(last[0]) <= width
+
+
+def test_a_saving_without_a_range_is_not_shown_as_a_figure(shop: Shop, serve: Serve) -> None:
+    """Beside measured sums it would be read as if it were as good as they."""
+    few = Shop(shop.path.with_name("few.sqlite"), control_percent=30)
+    few.now = time.time() // 86_400 * 86_400 + 60
+    for number in range(12):
+        few.ask(f"Is {number} even?", task="yes_no")
+    assert few.recipe.ledger is not None
+    few.recipe.ledger.flush()
+    page = TestClient(dashboard_app(few.path), base_url="http://127.0.0.1").get("/control").text
+    few.recipe.close()
+    assert "<dt>saved, measured</dt><dd>too little untouched traffic</dd>" in page
