@@ -11,29 +11,26 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import accumulate
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 from frugal_plugins.flow import Call
 from frugal_plugins.prefix.cost import CachePlan, SimulatedCache
-from frugal_plugins.prefix.reading import Reading
-from frugal_plugins.prefix.sizes import LEAST_GAIN_TOKENS, SUMMARY_FRAME_TOKENS, Terms, summary_budget
+from frugal_plugins.prefix.sizes import SUMMARY_FRAME_TOKENS, Terms
 from frugal_plugins.prices import PriceBook, own_rates
 from frugal_plugins.request import Reply, Request
 from frugal_plugins.techniques.history import History
 from frugal_plugins.techniques.prompt_cache import PromptCache
-from frugal_plugins.text.summary import summarise
-from frugal_plugins.text.turns import calls_in, cuts, digest, results_in, tokens_of
-from frugal_plugins.text.view import said, said_shortly, summary_message
+from frugal_plugins.text.turns import calls_in, digest, results_in, tokens_of
 from frugal_plugins.usage import Usage
 from tests.benchmarks import history_peers as peers
 from tests.benchmarks.common import arguments, print_result
 from tests.benchmarks.history_data import Talk, folded, long_chats, memories, questions, sgd, spoken, system, tau
+from tests.benchmarks.history_optimum import MODEL, Moves, with_foreknowledge, without_foreknowledge
 from tests.benchmarks.history_peers import plain
 from tests.support import send
 
-MODEL = "openai/bench-model"
 PLANS = {"none": (1.0, 1.0), "0.5": (0.5, 1.0), "0.25": (0.25, 1.0), "0.1": (0.1, 1.0), "0.1/1.25": (0.1, 1.25)}
 COLD_PERCENT = (0, 10, 30, 60)
 WITHOUT_TOOLS = ("long", "long_dialogues", "sgd", "sgd_system_2000")
@@ -174,51 +171,24 @@ def sent_by(steps: Sequence[Any], messages: Sequence[Message], session: str | No
     return taken[0].messages
 
 
-def optimum(talk: Talk, plan: CachePlan, cold_percent: int, terms: Terms) -> float:
-    """The least anyone could have been billed, knowing the whole conversation beforehand: every possible series of rewrites.
-
-    A rewrite may be made at any call and any earlier user turn, also back to the whole conversation, with the summary the
-    technique would write there: the same moves and the same loss.
-    """
-    reading = Reading.of(Request(MODEL, talk.messages))
-    behind = [0, *accumulate(reading.tokens)]
-    static, places, times = behind[1], cuts(talk.messages), times_of(talk, cold_percent)
-    summaries = {1: 0} | {cut: summary_tokens(talk, reading, cut, terms) for cut in places if cut > 1}
-    shorter = {cut for cut in places if cut > 1 and summaries[cut] + LEAST_GAIN_TOKENS <= behind[cut] - static}
-    best: dict[int, float] = {1: 0.0}
-    for number, place in enumerate(talk.calls):
-        warm = number > 0 and times[number] - times[number - 1] < plan.ttl_seconds
-        sent_before = talk.calls[number - 1] if number else 0
-        cheapest = min(best.values())
-        open_places = [1, *shorter.intersection([cut for cut in places if cut <= place][: -(terms.keep_turns - 1) or None])]
-        new = {cut: cheapest + plan.units(static * warm, static + summaries[cut] + behind[place] - behind[cut]) for cut in open_places}
-        for cut, spent in best.items():
-            before = static + summaries[cut] - behind[cut]
-            stay = spent + plan.units((before + behind[sent_before]) * warm, before + behind[place])
-            new[cut] = min(new.get(cut, stay), stay)
-        best = new
-    return min(best.values())
-
-
-def summary_tokens(talk: Talk, reading: Reading, cut: int, terms: Terms) -> int:
-    """Tokens of the message that stands for everything before a cut, made at the first call that keeps enough turns."""
-    turns = [place for place in cuts(talk.messages) if place >= cut]
-    end = next(
-        (place for place in talk.calls if len(turns) >= terms.keep_turns and place > turns[terms.keep_turns - 1]), len(talk.messages)
-    )
-    known = "\n".join(turn.text for turn in said(talk.messages[cut:end]))
-    text = summarise(said_shortly(talk.messages[1:cut]), summary_budget(reading, cut, terms), known=known)
-    return tokens_of(summary_message(text, 2, cut), MODEL)
-
-
-def over_optimum(talks: Sequence[Talk], cold_percent: int = 0) -> dict[str, float]:
+def over_optimum(talks: Sequence[Talk], cold_percent: int = 0, *, foreknowledge: bool = True) -> dict[str, float]:
     """How much more than the optimum the technique is billed, by plan; without recall, which the optimum does not have either."""
     found = {}
     for name in PLANS:
-        ours = sum(billed(through(history_for(name, recall_tokens=0), talk, cold_percent), plan_of(name)) for talk in talks)
-        least = sum(optimum(talk, plan_of(name), cold_percent, Terms()) for talk in talks)
+        plan = plan_of(name)
+        ours = sum(billed(through(history_for(name, recall_tokens=0), talk, cold_percent), plan) for talk in talks)
+        least = 0.0
+        for talk in talks:
+            moves, warm = Moves.of(talk, plan, Terms()), warm_of(talk, cold_percent, plan)
+            least += with_foreknowledge(moves, warm) if foreknowledge else without_foreknowledge(moves, warm, cold_percent / 100)
         found[name] = round(100 * (ours / least - 1), 2)
     return found
+
+
+def warm_of(talk: Talk, cold_percent: int, plan: CachePlan) -> list[bool]:
+    """Which calls come soon enough after the one before."""
+    times = times_of(talk, cold_percent)
+    return [False, *(now - then < plan.ttl_seconds for then, now in pairwise(times))]
 
 
 def milliseconds(talks: Sequence[Talk]) -> dict[str, float]:
@@ -304,6 +274,9 @@ def main() -> None:
         "worst_billed_ratio": max(ratios, default=None),
         "over_optimum_percent": {name: over_optimum(sets[name]) for name in WITHOUT_TOOLS if name in sets},
         "over_optimum_percent_cold_30": {name: over_optimum(sets[name], 30) for name in WITHOUT_TOOLS if name in sets},
+        "over_best_without_foreknowledge_percent_cold_30": {
+            name: over_optimum(sets[name], 30, foreknowledge=False) for name in WITHOUT_TOOLS if name in sets
+        },
         "retention": {
             "sgd": kept(dialogues, lambda talk: through(history_for("none"), talk, 0)),
             "tau_lossless": kept(agents, lambda talk: through(history_for("none", terms=lossless), talk, 0)),
