@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 from frugal_plugins.answers import AnswerFile, AnswerStore, MemoryAnswers, PostgresAnswers
 from frugal_plugins.errors import RecipeError
@@ -135,4 +136,12 @@ def build_history(settings: HistorySettings, tiers: Sequence[Tier], prices: Pric
         compact_results=settings.compact_results,
         summariser=tier.models[0] if tier else None,
         marks_come=marks_come,
+        embed=_vector,
     )
+
+
+def _vector(text: str) -> Any:
+    """The vector of a sentence in the table that ships with the package, which is read when it is first needed."""
+    from frugal_plugins.learned.embedding import static_embedding
+
+    return static_embedding()(text)

@@ -6,7 +6,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from threading import Lock
-from typing import Final
+from typing import Any, Final
 
 from frugal_plugins.flow import Call, Context, Flow, Next, afterwards
 from frugal_plugins.models import capabilities
@@ -55,6 +55,7 @@ class History:
         marks_come: whether `prompt_cache` (or the host) marks Anthropic prompts for caching.
         goes_to: the model a request will probably go to, where its own name (a recipe's) has no price.
         keep_days: how long a conversation's state is kept after its last call.
+        embed: makes a vector of a sentence, so that what is asked back for is found in other words too.
     """
 
     terms: Terms = field(default_factory=Terms)
@@ -66,6 +67,7 @@ class History:
     marks_come: bool = True
     goes_to: Callable[[Request], str] | None = None
     keep_days: float = 7.0
+    embed: Callable[[str], Any] | None = None
     name: str = "history"
     _results: ToolResults = field(default_factory=ToolResults)
     _archives: OrderedDict[str, Archive] = field(default_factory=OrderedDict)
@@ -118,7 +120,7 @@ class History:
         with self._lock:
             found = self._archives.get(state.digest)
             if found is None:
-                found = self._archives[state.digest] = Archive(said_shortly(reading.messages[reading.head : state.mark]))
+                found = self._archives[state.digest] = Archive(said_shortly(reading.messages[reading.head : state.mark]), self.embed)
                 while len(self._archives) > _MOST_ARCHIVES:
                     self._archives.popitem(last=False)
             self._archives.move_to_end(state.digest)

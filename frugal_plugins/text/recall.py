@@ -1,4 +1,4 @@
-"""Finding again what was said long ago: BM25 over the sentences of turns that are no longer sent."""
+"""Finding again what was said long ago, in turns that are no longer sent: BM25 over their sentences, and what sounds alike."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ import heapq
 import math
 import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Final
+from typing import Any, Final
 
 from frugal_plugins.text.facts import content_words, folded, sentences
 from frugal_plugins.text.summary import Said
@@ -27,6 +27,8 @@ _ASKS: Final = re.compile(
     re.IGNORECASE,
 )
 _LOOKED_AT: Final = 64
+_ALIKE: Final = 8.0
+_LEAST_COSINE: Final = 0.4
 _MOSTLY_KNOWN: Final = 0.6
 
 
@@ -75,10 +77,20 @@ def _short(sentence: str) -> Iterable[str]:
         yield held
 
 
-class Archive:
-    """An index of turns. Building it takes a pass over their words; asking it does not."""
+Vector = Any
+"""A unit vector of numpy, or all zeros."""
 
-    def __init__(self, said: Sequence[Said]) -> None:
+
+class Archive:
+    """An index of turns. Building it takes a pass over their words; asking it does not.
+
+    Args:
+        embed: makes a vector of a sentence, so that other words for the same thing are found too; without it, words alone decide.
+    """
+
+    def __init__(self, said: Sequence[Said], embed: Callable[[str], Vector] | None = None) -> None:
+        self._embed = embed
+        self._vectors: Vector = None
         self._rows = [(place, turn.role, piece) for place, turn in enumerate(said) for piece in _pieces(turn.text)]
         self._counts = [Counter(piece.words) for *_, piece in self._rows]
         self._with: dict[str, list[int]] = {}
@@ -125,6 +137,8 @@ class Archive:
                 times, length = self._counts[row][word], len(self._rows[row][2].words)
                 weight = rarity * times * (_K1 + 1) / (times + _K1 * (1 - _B + _B * length / self._mean))
                 own[row] = own.get(row, 0.0) + weight
+        for row, bonus in self._alike(question):
+            own[row] = own.get(row, 0.0) + bonus
         spread = dict(own)
         for row, score in own.items():
             share = _SAME_RECORD if self._rows[row][1] in ("tool", "function") else _NEIGHBOUR
@@ -132,6 +146,23 @@ class Archive:
                 if 0 <= beside < total and self._rows[beside][0] == self._rows[row][0]:
                     spread[beside] = spread.get(beside, 0.0) + share * score
         return spread
+
+    def _alike(self, question: str) -> Iterable[tuple[int, float]]:
+        """What sentences earn that sound like the question, whatever words they use."""
+        cosines = self._cosines(question)
+        if cosines is None:
+            return ()
+        return [(int(row), _ALIKE * float(cosines[row] - _LEAST_COSINE)) for row in (cosines > _LEAST_COSINE).nonzero()[0]]
+
+    def _cosines(self, question: str) -> Vector:
+        """How alike each sentence and the question sound; None where nobody can tell."""
+        if self._embed is None or not self._rows:
+            return None
+        if self._vectors is None:
+            import numpy as np
+
+            self._vectors = np.stack([self._embed(piece.text) for *_, piece in self._rows])
+        return self._vectors @ self._embed(question)
 
 
 def asked_back(question: str, archive: Archive, sent: Iterable[str]) -> str:

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from frugal_plugins.flow import Call
+from frugal_plugins.learned.embedding import static_embedding
 from frugal_plugins.prefix.cost import CachePlan, SimulatedCache
 from frugal_plugins.prefix.sizes import SUMMARY_FRAME_TOKENS, Terms
 from frugal_plugins.prices import PriceBook, own_rates
@@ -52,7 +53,7 @@ def prices_of(name: str) -> PriceBook:
 
 
 def history_for(name: str, **settings: Any) -> History:
-    return History(prices=prices_of(name), **settings)
+    return History(prices=prices_of(name), embed=static_embedding(), **settings)
 
 
 def times_of(talk: Talk, cold_percent: int) -> list[float]:
@@ -282,7 +283,7 @@ def main() -> None:
             "tau_lossless": kept(agents, lambda talk: through(history_for("none", terms=lossless), talk, 0)),
             "tau": kept(agents, lambda talk: through(history_for("none"), talk, 0)),
         },
-        "recall": {str(tokens): recalled(asked.data, tokens) for tokens in (600, 1200)},
+        "recall": {str(tokens): recalled(asked.data, tokens) for tokens in (200, 300, 600, 1200)},
         "orphan_tool_messages": orphans(sent),
         "ms_per_100_messages": None,
         "peers": beside(chats[:1], dialogues[: few or 12], agents[: few or 12], quick=asked.quick),

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from frugal_plugins.learned.embedding import static_embedding
 from frugal_plugins.text.facts import folded, hard_facts, sentences, unfaithful
 from frugal_plugins.text.recall import Archive, asked_back
 from frugal_plugins.text.summary import Said, summarise
@@ -76,6 +77,17 @@ def test_recall_finds_the_sentence_that_answers_and_quotes_its_place() -> None:
     found = MEMORY.find("What is the code of my garage alarm?", 60)
     assert "7731" in found[0].text
     assert found[0].place == 2
+
+
+def test_recall_prefers_what_sounds_like_the_question_to_what_only_shares_a_word() -> None:
+    said = [Said("user", "Please send the parcel by express courier on Monday morning."), Said("user", "A parcel of land.")]
+
+    def best(archive: Archive) -> int:
+        found = archive.find("Which delivery service did I want for the parcel?", 90)
+        return max(found, key=lambda quote: quote.score).place
+
+    assert best(Archive(said)) == 1
+    assert best(Archive(said, static_embedding())) == 0
 
 
 def test_recall_keeps_to_its_budget_and_leaves_out_what_is_sent_anyway() -> None:
