@@ -116,6 +116,7 @@ class Context:
         one_answer: the host shows the first answer as it comes and cannot ask again.
         own_limit: the output limit a model was configured with by its owner, where the host knows one; it counts as the caller's own.
         began_ns, ended_ns, span_parent: when it began and ended and in which OpenTelemetry context, where somebody watches.
+        settled: what it came to, and after how many attempts and decisions, where somebody has worked that out before the ledger.
         answer_key: by which name the answer store knows the stored answer that was served, so that it can be rejected later.
         rehearsed: what techniques in shadow would have done.
         later: calls to make once the caller has the answer, where the driver can do that; None where it cannot.
@@ -146,6 +147,7 @@ class Context:
     began_ns: int | None = None
     ended_ns: int | None = None
     span_parent: Any = None
+    settled: tuple[tuple[int, int, int], Any] | None = None
     _task: Task | None = None
 
     def note(self, technique: str, action: str, why: str, *, tokens_before: int | None = None, tokens_after: int | None = None) -> None:

@@ -15,7 +15,7 @@ from typing import Final, Protocol
 
 from frugal_plugins.errors import FrugalError, LedgerError
 from frugal_plugins.ledger.rows import Batch, plain, rows_of
-from frugal_plugins.ledger.settle import Entry, Settled, settle
+from frugal_plugins.ledger.settle import Entry, Settled, settled_once
 from frugal_plugins.ledger.sqlite import SqliteBook, open_ledger
 from frugal_plugins.ledger.telling import tell
 from frugal_plugins.postgres import is_postgres
@@ -252,7 +252,7 @@ class Ledger:
             if isinstance(entry, _Feedback):
                 batch.feedback.append(tuple(entry))
                 continue
-            settled = settle(entry)
+            settled = settled_once(entry)
             tell(self.observers, entry, settled)
             if entry.ctx.group == "control" and entry.reply is not None and settled.outcome == "answered":
                 task = entry.ctx.task(entry.request).name

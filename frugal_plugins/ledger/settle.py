@@ -96,6 +96,16 @@ def settle(entry: Entry) -> Settled:
     return replace(settled, would_usd=_rehearsed(entry, settled)) if entry.ctx.rehearsed else settled
 
 
+def settled_once(entry: Entry) -> Settled:
+    """`settle`, worked out once while nothing more happens to the request: a proxy's headers and the ledger both ask."""
+    ctx = entry.ctx
+    so_far = (len(ctx.attempts), len(ctx.decisions), id(entry.reply))
+    if ctx.settled is None or ctx.settled[0] != so_far:
+        ctx.settled = (so_far, settle(entry))
+    found: Settled = ctx.settled[1]
+    return found
+
+
 def _rehearsed(entry: Entry, settled: Settled) -> Mapping[str, Decimal]:
     last = next((p for p in reversed(settled.paid) if p.attempt.call.purpose == "answer" and p.attempt.reply is not None), None)
     if last is None or last.usd is None or settled.outcome == "error":

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import time
+from collections.abc import Callable, Hashable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
+from frugal_plugins.litellm.own_prices import prices_of_deployments
 from frugal_plugins.litellm.reach import same_model
+from frugal_plugins.prices import PriceBook
 
 _EVERYTHING: Final = frozenset({"*", "all-proxy-models"})
+_MOST_READ: Final = 256
+_Found = TypeVar("_Found")
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,21 +23,37 @@ class Configured:
     deployments: tuple[Mapping[str, Any], ...]
     team_id: str | None = None
     aliases: Mapping[str, Any] = field(default_factory=dict)
+    _found: dict[Any, Any] = field(default_factory=dict, compare=False, repr=False)
 
     @classmethod
     def of(cls, router: Any, team_id: str | None = None) -> Configured:
-        """What a router is configured with; nothing where there is none."""
+        """What a router is configured with; nothing where there is none. Read again when its list has changed, and every second."""
         listed, aliases = getattr(router, "model_list", None), getattr(router, "model_group_alias", None)
-        deployments = (one for one in listed if isinstance(one, Mapping)) if isinstance(listed, Iterable) else ()
+        whole = tuple(listed) if isinstance(listed, Iterable) else ()
+        same_as = (int(time.monotonic()), id(aliases), *map(id, whole))
+        before = _read_last.get((id(router), team_id))
+        if before is not None and before[0] == same_as:
+            return before[2]
+        deployments = (one for one in whole if isinstance(one, Mapping))
         seen = tuple(one for one in deployments if _team(one) in (None, team_id))
-        return cls(seen, team_id, aliases if isinstance(aliases, Mapping) else {})
+        read = cls(seen, team_id, aliases if isinstance(aliases, Mapping) else {})
+        if len(_read_last) >= _MOST_READ:
+            _read_last.clear()
+        _read_last[id(router), team_id] = (same_as, whole, read)  # held, so that no other object gets one of these ids meanwhile
+        return read
+
+    def prices(self, own: PriceBook) -> PriceBook | None:
+        """The book with the prices of the deployments; None where they name none."""
+        return self._once(id(own), lambda: (own, prices_of_deployments(own, self.deployments)))[1]
 
     def name_for(self, model: str) -> str | None:
         """The `model_name` to ask for a model: the one that is called so, else the first whose deployment is that model.
 
         A wildcard (`openai/*`) takes a model by its full name.
         """
-        found = self._named(model) or next((one for one in self.deployments if same_model(_model(one), model)), None)
+        found = self._named(model) or self._once(
+            ("model", model), lambda: next((one for one in self.deployments if same_model(_model(one), model)), None)
+        )
         if found is not None:
             return str(found.get("model_name"))
         wild = (str(one.get("model_name", "")) for one in self.deployments)
@@ -59,7 +80,18 @@ class Configured:
         alias = self.aliases.get(name)
         target = alias.get("model") if isinstance(alias, Mapping) else alias
         wanted = target if isinstance(target, str) else name
-        return next((one for one in self.deployments if one.get("model_name") == wanted), None)
+        return self._once(("name", wanted), lambda: next((one for one in self.deployments if one.get("model_name") == wanted), None))
+
+    def _once(self, what: Hashable, look: Callable[[], _Found]) -> _Found:
+        """What was looked for in the list before."""
+        if what not in self._found:
+            self._found[what] = look()
+        found: _Found = self._found[what]
+        return found
+
+
+_read_last: Final[dict[tuple[int, str | None], tuple[tuple[int, ...], tuple[Any, ...], Configured]]] = {}
+"""By router and team: what the list was known by, the list itself, and what was read from it."""
 
 
 def may_use(key: Any, user: Any, name: str) -> bool:

@@ -22,7 +22,6 @@ from frugal_plugins.litellm.delivery import deliver, through_the_cache
 from frugal_plugins.litellm.dialects import CHAT, DIALECTS, OF_ENDPOINT, Dialect
 from frugal_plugins.litellm.headers import headers_of
 from frugal_plugins.litellm.live import UNDERWAY, Live, marked
-from frugal_plugins.litellm.own_prices import prices_of_deployments
 from frugal_plugins.litellm.sdk import originals
 from frugal_plugins.litellm.stored import response_of
 from frugal_plugins.litellm.streams import OPENED, counted
@@ -270,7 +269,7 @@ async def _begin_in_proxy(
     def own_limit(candidate: str) -> int | None:
         return configured.limit_behind(name if candidate == model else configured.name_for(candidate))
 
-    prices = prices_of_deployments(recipe.prices, configured.deployments)
+    prices = configured.prices(recipe.prices)
     flow, ctx = asked.start(recipe, host="litellm-proxy", reachable=reachable, own_limit=own_limit, prices=prices)
     ctx.later = []
     await prepared(ctx)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import inspect
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import litellm
@@ -56,7 +57,16 @@ def offer() -> bool:
     """Put our cache where LiteLLM looks, unless the user has one there; whether ours is the one."""
     if litellm.cache is None:
         litellm.cache = HitCache()
+        _say_signatures(litellm.cache.supported_call_types)
     return isinstance(litellm.cache, HitCache)
+
+
+def _say_signatures(names: Iterable[str]) -> None:
+    """Write the signatures of LiteLLM's functions where `inspect` looks first: where a cache is set, LiteLLM asks twice for every call."""
+    for name in names:
+        function = inspect.unwrap(getattr(litellm, name))
+        if "__signature__" not in vars(function):
+            function.__signature__ = inspect.signature(function)
 
 
 def through_the_cache(data: Mapping[str, Any], router: Any) -> bool:

@@ -6,7 +6,7 @@ import datetime as dt
 from decimal import Decimal
 
 from frugal_plugins.flow import Context
-from frugal_plugins.ledger.settle import Entry, Settled, settle
+from frugal_plugins.ledger.settle import Entry, Settled, settled_once
 from frugal_plugins.litellm.convert import why
 from frugal_plugins.litellm.live import Live
 from frugal_plugins.prices import PriceBook
@@ -48,18 +48,17 @@ def cache_word(recipe: Recipe, ctx: Context) -> str:
 
 def _settled(recipe: Recipe, request: Request, ctx: Context, reply: Reply, prices: PriceBook | None) -> Settled:
     """What the ledger will say this request came to."""
-    return settle(
-        Entry(
-            request=request,
-            ctx=ctx,
-            reply=reply,
-            error=None,
-            baseline_model=recipe.baseline_model(request),
-            prices=prices or recipe.prices,
-            at=dt.datetime.fromtimestamp(recipe.clock(), tz=dt.UTC),
-            usual_output=recipe.ledger.usual_output if recipe.ledger is not None else lambda _task: None,
-        )
+    entry = Entry(
+        request=request,
+        ctx=ctx,
+        reply=reply,
+        error=None,
+        baseline_model=recipe.baseline_model(request),
+        prices=prices or recipe.prices,
+        at=dt.datetime.fromtimestamp(recipe.clock(), tz=dt.UTC),
+        usual_output=recipe.ledger.usual_output if recipe.ledger is not None else lambda _task: None,
     )
+    return settled_once(entry)
 
 
 def _usd(amount: Decimal) -> str:
@@ -68,4 +67,5 @@ def _usd(amount: Decimal) -> str:
 
 def plain_ascii(value: str) -> str:
     """A header value: printable ASCII on one line, of bounded length."""
-    return "".join(char if " " <= char <= "~" else "?" for char in value)[:_LONGEST_CHARS]
+    said = value[:_LONGEST_CHARS]
+    return said if said.isascii() and said.isprintable() else "".join(char if " " <= char <= "~" else "?" for char in said)

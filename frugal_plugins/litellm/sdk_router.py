@@ -9,7 +9,6 @@ from typing import Any
 from frugal_plugins.flow import Context, Flow
 from frugal_plugins.litellm.access import Configured
 from frugal_plugins.litellm.convert import Asked, read_call
-from frugal_plugins.litellm.own_prices import prices_of_deployments
 from frugal_plugins.recipe.recipe import Recipe
 from frugal_plugins.request import Endpoint
 
@@ -44,7 +43,7 @@ class AtRouter:
             host="litellm-router",
             reachable=lambda candidate: candidate == model or self.configured.name_for(candidate) is not None,
             own_limit=lambda candidate: self.configured.limit_behind(self._name(candidate)),
-            prices=prices_of_deployments(recipe.prices, self.configured.deployments),
+            prices=self.configured.prices(recipe.prices),
         )
 
     def adjust(self, kwargs: dict[str, Any]) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from frugal_plugins.flow import Attempt, Call, Context, Decision
-from frugal_plugins.ledger.settle import Entry, Settled, settle
+from frugal_plugins.ledger.settle import Entry, Settled, settle, settled_once
 from frugal_plugins.prices import PriceBook
 from frugal_plugins.request import Reply
 from frugal_plugins.usage import Usage
@@ -135,3 +135,11 @@ def test_the_parts_always_sum_to_the_whole(calls: list[Any], baseline: str, know
     assert result.baseline_usd is not None
     assert result.actual_usd is not None
     assert sum(result.saved_usd.values()) == result.baseline_usd - result.actual_usd
+
+
+def test_what_a_request_came_to_is_worked_out_again_once_more_has_happened() -> None:
+    entry = Entry(ask_for(), Context(attempts=[attempt()]), attempt().reply, None, "gpt-4o", PriceBook(), NOW)
+    first = settled_once(entry)
+    assert settled_once(entry) is first
+    entry.ctx.attempts.append(attempt(purpose="judge", technique="judge"))
+    assert settled_once(entry).judge_usd > 0

@@ -11,6 +11,7 @@ from litellm.proxy._types import LitellmUserRoles, UserAPIKeyAuth
 from frugal_plugins.litellm.access import Configured, may_use
 from frugal_plugins.litellm.headers import plain_ascii
 from frugal_plugins.litellm.reach import has_key, reachable_for
+from frugal_plugins.prices import PriceBook
 
 DEPLOYMENTS: tuple[dict[str, Any], ...] = (
     {"model_name": "big", "litellm_params": {"model": "openai/gpt-4o"}},
@@ -38,6 +39,32 @@ def test_another_teams_deployment_is_not_there() -> None:
     router = SimpleNamespace(model_list=DEPLOYMENTS)
     assert Configured.of(router, team_id="t-1").name_for("openai/o3") is None
     assert Configured.of(router, team_id="t-2").name_for("openai/o3") == "theirs"
+
+
+def test_a_deployment_that_is_added_taken_away_or_put_in_anothers_place_is_seen_at_once() -> None:
+    listed = [dict(one) for one in DEPLOYMENTS[:2]]
+    router = SimpleNamespace(model_list=listed)
+    assert Configured.of(router).name_for("openai/o3") is None
+    listed.append(
+        {"model_name": "new", "litellm_params": {"model": "openai/o3", "input_cost_per_token": 1e-6, "output_cost_per_token": 1e-6}}
+    )
+    assert Configured.of(router).name_for("openai/o3") == "new"
+    priced = Configured.of(router).prices(PriceBook())
+    assert priced is not None
+    assert priced.rates("new") is not None
+    listed[2] = {"model_name": "newer", "litellm_params": {"model": "openai/o3"}}
+    assert Configured.of(router).name_for("openai/o3") == "newer"
+    assert Configured.of(router).prices(PriceBook()) is None
+    del listed[2]
+    assert Configured.of(router).name_for("openai/o3") is None
+
+
+def test_an_alias_that_is_changed_in_place_is_seen_at_once() -> None:
+    aliases = {"it": "big"}
+    router = SimpleNamespace(model_list=list(DEPLOYMENTS), model_group_alias=aliases)
+    assert Configured.of(router).model_behind("it") == "openai/gpt-4o"
+    aliases["it"] = "little"
+    assert Configured.of(router).model_behind("it") == "gpt-4o-mini"
 
 
 def test_wildcards_aliases_and_the_owners_limit() -> None:
