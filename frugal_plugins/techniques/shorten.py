@@ -127,12 +127,14 @@ class Shorten:
         short, tools = request, request.params.get("tools")
         if tools and self.tools and not has_marks(tools):
             short = self._with_tools(short, did)
-        if len(developer_text(request)) < _LEAST_CHARS:
+        text, system = developer_text(request), request.params.get("system")
+        if len(text) < _LEAST_CHARS:
             return short, did
-        marked = has_marks(request.params.get("system")) or any(map(is_marked, request.messages[: head_length(request.messages)]))
+        marked = has_marks(system) or any(map(is_marked, request.messages[: head_length(request.messages)]))
         if marked:
             return short, did
-        short = self._with_format(short, did)
+        if system or "properties" in text:  # as every JSON Schema has it
+            short = self._with_format(short, did)
         return self._with_prose(short, did), did
 
     def _with_tools(self, request: Request, did: list[str]) -> Request:
