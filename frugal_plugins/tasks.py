@@ -40,6 +40,11 @@ class Task:
     source: Source
     why: str = ""
 
+    @property
+    def unplanned(self) -> str:
+        """Why a recipe that does not name it has no tier for it."""
+        return self.why if self.source == "unknown" else f"the recipe has no task {self.name} ({self.source})"
+
 
 UNKNOWN: Final = Task("unknown", "unknown", "neither a rule nor the classifier recognised it")
 

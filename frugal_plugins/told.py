@@ -2,7 +2,7 @@
 
 `{"off": true}` always wins. `task`, `tenant`, `session`, `team`, `user` and `feature` are names; `cache` takes LiteLLM's own words
 (`no-cache`, `no-store`, `ttl`, `namespace`); `feedback` (`{"id": ..., "good": false}`) speaks of an earlier answer. Words we do
-not know are left alone: a typo must not break a call.
+not know are left alone: a typo must not break a call; it is logged once, with the word that may be meant.
 """
 
 from __future__ import annotations
@@ -12,11 +12,14 @@ import logging
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from difflib import get_close_matches
+from functools import lru_cache
 from typing import Any, Final
 
 _log = logging.getLogger("frugal_plugins")
 
 _TAGS: Final = ("tenant", "team", "user", "feature")
+_WORDS: Final = frozenset({"off", "task", "session", "cache", "feedback", "lane", *_TAGS})
 _TASK: Final = re.compile(r"[a-z][a-z0-9_]{0,63}")
 _LONGEST_CHARS: Final = 256
 _LONGEST_SAID_CHARS: Final = 2_000
@@ -46,9 +49,11 @@ def read_told(metadata: Any, cache: Any = None) -> Told:
     controls = {**(said["cache"] if isinstance(said.get("cache"), Mapping) else {}), **(cache if isinstance(cache, Mapping) else {})}
     if not said and not controls:
         return NOTHING
+    for word in said.keys() - _WORDS:
+        _hint(str(word)[:_LONGEST_CHARS])
     tags = {name: str(said[name])[:_LONGEST_CHARS] for name in _TAGS if said.get(name) not in (None, "")}
     return Told(
-        off=said.get("off") is True,
+        off=_off(said.get("off")),
         task=_task(said.get("task")),
         session=str(said["session"])[:_LONGEST_CHARS] if said.get("session") else None,
         tags={**tags, **_cache_tags(controls)},
@@ -64,6 +69,25 @@ def _object(said: Any) -> Mapping[str, Any]:
         except ValueError:
             _log.warning("metadata.frugal is not a JSON object and is left out.")
     return said if isinstance(said, Mapping) else {}
+
+
+def _off(value: Any) -> bool:
+    """Switched off, also where a host has made text of it; what is neither yes nor no is said and counts as no."""
+    word = value.strip().lower() if isinstance(value, str) else value
+    if word in (None, False, "", "false", "no", "off", "0"):
+        return False
+    if word in (True, "true", "yes", "on", "1"):
+        return True
+    _log.warning("metadata.frugal.off is neither true nor false and is left out.")
+    return False
+
+
+@lru_cache(maxsize=256)
+def _hint(word: str) -> None:
+    """A typo must not break a call, but it is said, once."""
+    near = get_close_matches(word, _WORDS, 1, 0.7)
+    if near:
+        _log.warning("metadata.frugal has %r, which nothing reads; did you mean %r?", word, near[0])
 
 
 def _feedback(value: Any) -> tuple[str, float] | None:

@@ -24,9 +24,23 @@ def test_a_task_that_is_no_name_is_left_out(task: object) -> None:
     assert read_told({"frugal": {"task": task, "tenant": "a"}}).task is None
 
 
-def test_off_is_only_true_when_it_is_true() -> None:
-    assert read_told({"frugal": {"off": True}}).off
-    assert not read_told({"frugal": {"off": "false", "tenant": "a"}}).off
+@pytest.mark.parametrize("off", [True, 1, "true", "True", "yes", "1"])
+def test_off_is_off_also_where_a_host_made_text_of_it(off: object) -> None:
+    assert read_told({"frugal": {"off": off}}).off
+
+
+@pytest.mark.parametrize("off", [False, None, "false", "no", "", 0])
+def test_off_that_says_no_is_not_off(off: object) -> None:
+    assert not read_told({"frugal": {"off": off, "tenant": "a"}}).off
+
+
+def test_a_typo_breaks_nothing_and_is_said_once_with_the_word_that_is_meant(caplog: pytest.LogCaptureFixture) -> None:
+    for _ in range(3):
+        assert read_told({"frugal": {"tennant": "a", "colour": "red", "off": "perhaps"}}).tags == {}
+    said = [record.getMessage() for record in caplog.records]
+    assert said.count("metadata.frugal has 'tennant', which nothing reads; did you mean 'tenant'?") == 1
+    assert not [words for words in said if "colour" in words]
+    assert "metadata.frugal.off is neither true nor false and is left out." in said
 
 
 def test_litellms_cache_words_are_understood_from_both_places() -> None:

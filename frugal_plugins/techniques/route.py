@@ -260,7 +260,7 @@ class Route:
         task = ctx.task(request)
         tier_name = self.tasks.get(task.name)
         wanted = max(self._index(tier_name or self.baseline), self._lowest)
-        why = f"{task.name} ({task.source}) needs {self.tiers[wanted].name}" if tier_name else f"unknown work stays safe: {task.why}"
+        why = f"{task.name} ({task.source}) needs {self.tiers[wanted].name}" if tier_name else f"unknown work stays safe: {task.unplanned}"
         if tier_name is None and named is not None:
             return request.model, "left", why
         wanted, why = self._not_down(request, wanted, why)

@@ -41,6 +41,11 @@ def test_work_nobody_recognises_stays_where_it_was() -> None:
     assert goes_to(ask_for("hmm")) == "gpt-4o"
 
 
+def test_a_declared_task_the_recipe_does_not_have_is_named() -> None:
+    _, ctx = send(ask_for("hmm"), FakeModel(), route(), declared_task="sumary")
+    assert ctx.decisions[0].why == "unknown work stays safe: the recipe has no task sumary (declared)"
+
+
 def test_with_the_recipes_own_name_unknown_work_goes_to_the_baseline() -> None:
     assert goes_to(ask_for("hmm", model="support")) == "openai/o3-mini"
 
