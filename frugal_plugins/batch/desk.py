@@ -16,6 +16,7 @@ from frugal_plugins.batch.lanes_mistral import MistralLane
 from frugal_plugins.batch.lanes_openai import GroqLane, OpenAILane
 from frugal_plugins.batch.pace import Pace
 from frugal_plugins.batch.places import BATCHED, ENDPOINTS, PATHS
+from frugal_plugins.batch.reading import held_pico, spent_pico
 from frugal_plugins.batch.replay import Unbooked
 from frugal_plugins.batch.settings import BatchSettings
 from frugal_plugins.batch.store import JobStore
@@ -164,20 +165,11 @@ class Desk:
             self._counted[mark] = count_text(text, model)
         return self._counted[mark]
 
-    def spent_pico(self) -> int:
-        """What the job has cost so far, lines that got lost included."""
-        calls = self.store.count("SELECT sum(picousd) FROM calls WHERE job = ?", self.job)
-        return calls + self.store.count("SELECT sum(picousd) FROM lost WHERE job = ?", self.job)
-
-    def held_pico(self) -> int:
-        """What the calls under way could still cost at worst."""
-        return self.store.count("SELECT sum(worst_picousd) FROM calls WHERE job = ? AND state IN ('batched', 'sent')", self.job)
-
     def purse(self) -> Purse:
         """What may still be promised under the job's dollar limit."""
         if self.settings.max_usd is None:
             return Purse(None)
-        return Purse((pico(self.settings.max_usd) or 0) - self.spent_pico() - self.held_pico())
+        return Purse((pico(self.settings.max_usd) or 0) - spent_pico(self.store, self.job) - held_pico(self.store, self.job))
 
 
 @dataclass(slots=True)

@@ -17,7 +17,7 @@ from frugal_plugins.batch.direct import give_up, go_direct, resume_direct, send_
 from frugal_plugins.batch.forming import form_batches
 from frugal_plugins.batch.planning import Plan, plan_rows
 from frugal_plugins.batch.postgres_store import open_store
-from frugal_plugins.batch.reading import JobStatus, RowResult, results_of, status_of
+from frugal_plugins.batch.reading import JobStatus, RowResult, committed_usd, results_of, status_of
 from frugal_plugins.batch.rows import NewRow
 from frugal_plugins.batch.settings import BatchSettings
 from frugal_plugins.batch.stopping import next_look, stop_batches, stop_job, wait_for_worker
@@ -146,6 +146,10 @@ class BatchJobs:
         text = replace(settings, max_usd=max_usd).as_json()
         with self.store.writing() as db:
             db.execute("UPDATE jobs SET settings = ?, state = 'open', why = NULL WHERE id = ? AND state IN ('held', 'open')", (text, job))
+
+    def committed_usd(self, job: str) -> Decimal:
+        """What a job has cost, and what its calls under way could still cost at worst."""
+        return committed_usd(self.store, job)
 
     def status(self, job: str) -> JobStatus:
         """How far a job is."""

@@ -116,7 +116,7 @@ def status_of(store: JobStore, job: str, now: float | None = None) -> JobStatus:
         failed=states.get("failed", 0),
         asked_once=count("SELECT count(*) FROM calls WHERE job = ? AND state = 'same'", job),
         planned=count("SELECT count(*) FROM calls WHERE job = ? AND state = 'planned'", job),
-        spent_usd=usd(count("SELECT sum(picousd) FROM calls WHERE job = ?", job) + lost) or Decimal(0),
+        spent_usd=usd(spent_pico(store, job)) or Decimal(0),
         late_extra_usd=usd(count("SELECT sum(picousd) FROM calls WHERE job = ? AND lane = 'standard' AND state = 'answered'", job) // 2)
         or Decimal(0),
         late_rows={one["lane"]: int(one["c"]) for one in late},
@@ -126,6 +126,22 @@ def status_of(store: JobStore, job: str, now: float | None = None) -> JobStatus:
         expected_seconds=_expected(store, settings, batches, time.time() if now is None else now),
         batches=tuple({name: value for name, value in batch.items() if name != "submitted_at"} for batch in batches),
     )
+
+
+def committed_usd(store: JobStore, job: str) -> Decimal:
+    """What a job has cost, lines that got lost included, and what its calls under way could still cost at worst."""
+    return usd(spent_pico(store, job) + held_pico(store, job)) or Decimal(0)
+
+
+def spent_pico(store: JobStore, job: str) -> int:
+    """What a job has cost so far, lines that got lost included."""
+    calls = store.count("SELECT sum(picousd) FROM calls WHERE job = ?", job)
+    return calls + store.count("SELECT sum(picousd) FROM lost WHERE job = ?", job)
+
+
+def held_pico(store: JobStore, job: str) -> int:
+    """What the calls under way could still cost at worst."""
+    return store.count("SELECT sum(worst_picousd) FROM calls WHERE job = ? AND state IN ('batched', 'sent')", job)
 
 
 def _expected(store: JobStore, settings: BatchSettings, batches: list[Mapping[str, Any]], now: float) -> float | None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -21,11 +21,11 @@ from frugal_plugins.cli.failures import BAD_INPUT, FAILED, INTERRUPTED
 from frugal_plugins.cli.lines import RequestLines
 from frugal_plugins.cli.run_command import Wishes, answer_lines
 from frugal_plugins.cli.screen import note
+from frugal_plugins.cli.tally import Tally
 from frugal_plugins.errors import InputError
 from frugal_plugins.prices import provider_of
 from frugal_plugins.recipe.settings import RecipeSettings, parse
 from frugal_plugins.recipe.source import read_recipe, shipped_recipes
-from frugal_plugins.report.words import money
 from frugal_plugins.request import fingerprint
 
 _UNNAMED = re.compile(r"[^A-Za-z0-9_.-]+")
@@ -60,12 +60,15 @@ class Candidate:
 def candidate(name: str, ledger: Mapping[str, Any] | None = None) -> Candidate:
     """A recipe file, the name of a shipped recipe, or a model. No share of a recipe's rows goes untouched: all are evaluated.
 
+    Nor does the recipe's own judge look at a sample of them: that would be paid for beside the evaluation.
+
     Raises RecipeError for a recipe that makes no sense, InputError for a name that is neither.
     """
     if name in shipped_recipes() or name.endswith((".yaml", ".yml")) or Path(name).is_file() or provider_of(name) is None:
         loaded = read_recipe(name)
         settings = parse(loaded)
-        return Candidate(Path(name).stem if loaded.path else name, None, {**loaded.data, "recipe": settings.recipe, "control_percent": 0})
+        said = {name: value for name, value in loaded.data.items() if name != "judge"}
+        return Candidate(Path(name).stem if loaded.path else name, None, {**said, "recipe": settings.recipe, "control_percent": 0})
     more = {} if ledger is None else {"ledger": dict(ledger)}
     return Candidate(name, name, {"recipe": "evaluated", "tiers": {"candidate": {"models": [name]}}, **more})
 
@@ -78,17 +81,18 @@ class Asking:
     rows: RequestLines
     output: Path
 
-    def hand_in(self, wishes: Wishes) -> None:
-        """Give its batches to the provider now, so that several run side by side; only without a dollar limit, which they would share."""
-        if wishes.batch and wishes.live and wishes.max_usd is None:
-            from frugal_plugins.cli.run_batch import BatchWishes, hand_in
+    def hand_in(self, wishes: Wishes) -> Decimal:
+        """Give its batches to the provider now, so that several run side by side; returns what they could cost at worst."""
+        if not (wishes.batch and wishes.live):
+            return Decimal(0)
+        from frugal_plugins.cli.run_batch import BatchWishes, hand_in
 
-            hand_in(self.source, self.rows, self.output, BatchWishes(wishes.live, wishes.skip_bad))
+        return hand_in(self.source, self.rows, self.output, BatchWishes(wishes.live, wishes.skip_bad, wishes.max_usd))
 
-    def answered(self, wishes: Wishes) -> Decimal:
-        """Answer what is not answered yet; returns what this run paid. Leaves when the run was stopped."""
+    def answered(self, wishes: Wishes) -> Tally:
+        """Answer what is not answered yet; returns what came of it."""
         note(f"{self.rows.count():,} rows, answers in {self.output}")
-        return _answered(self.source, self.rows, self.output, wishes)
+        return answer_lines(self.source, self.rows, self.output, wishes)[0]
 
 
 def asking(one: Candidate, rows: EvaluationLines, folder: Path, wishes: Wishes) -> Asking:
@@ -110,25 +114,14 @@ def usable(rows: RequestLines, wishes: Wishes) -> None:
         raise unusable(bad, rows)
 
 
-def _answered(source: Mapping[str, Any], rows: RequestLines, output: Path, wishes: Wishes) -> Decimal:
-    tally, _ = answer_lines(source, rows, output, wishes)
+def leave_unless_answered(tally: Tally, output: Path) -> None:
+    """Leave with what a run was stopped by; go on where it was not."""
     if tally.error is not None:
         note(f"frugal: {tally.error}")
         raise typer.Exit(BAD_INPUT)
     if tally.stopped is not None:
         note(f"frugal: stopped: {tally.stopped.rstrip('.')}. The answers so far are in {output}. Run the same command again to go on.")
         raise typer.Exit(INTERRUPTED if tally.interrupted else FAILED)
-    return tally.actual_usd
-
-
-def left(wishes: Wishes, spent: Decimal) -> Wishes:
-    """The same wishes, with what may still be spent."""
-    if wishes.max_usd is None:
-        return wishes
-    if wishes.max_usd <= spent:
-        note(f"frugal: stopped: --max-usd {wishes.max_usd} is spent ({money(spent)}). Allow more and run the same command again.")
-        raise typer.Exit(FAILED)
-    return replace(wishes, max_usd=wishes.max_usd - spent)
 
 
 def read_answers(path: Path) -> dict[int, Answer]:

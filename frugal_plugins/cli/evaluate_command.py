@@ -12,8 +12,9 @@ from typing import Any, Final
 import typer
 
 from frugal_plugins.cli.calibrate_command import agreed
-from frugal_plugins.cli.evaluate_answers import Asking, Candidate, asking, candidate, judging, left, read_answers
+from frugal_plugins.cli.evaluate_answers import Asking, Candidate, asking, candidate, judging, leave_unless_answered, read_answers
 from frugal_plugins.cli.evaluate_lines import ANSWERING, Answer, EvaluationLines, JudgeLines, unusable
+from frugal_plugins.cli.evaluate_money import Allowance
 from frugal_plugins.cli.evaluate_report import Candidacy, Evaluation, Scored
 from frugal_plugins.cli.failures import FAILED
 from frugal_plugins.cli.lines import CHAT_ONLY, Line
@@ -71,7 +72,7 @@ def evaluate_files(names: list[str], source: str, options: Options, wishes: Wish
         candidates.append(candidate(name, ledger))
     said = options.settings(candidates)
     wishes = replace(wishes, batch=said.lane == "batch")
-    found = _Found(options, said, wishes)
+    found = _Found(options, said, wishes, Allowance(replace(wishes, limit=None)))  # the rows are limited already
     rows = found.rows(source, candidates)
     _usable(rows)
     parts = found.of_files(rows) if options.answers else found.of_candidates(candidates, rows)
@@ -92,12 +93,12 @@ def evaluate_files(names: list[str], source: str, options: Options, wishes: Wish
 
 @dataclass(slots=True)
 class _Found:
-    """One evaluation under way; `spent` is what it has cost so far."""
+    """One evaluation under way."""
 
     options: Options
     said: EvaluateSettings
     wishes: Wishes
-    spent: Decimal = Decimal(0)
+    allowance: Allowance
 
     def rows(self, source: str, candidates: list[Candidate]) -> EvaluationLines:
         recipe = next((one.settings for one in candidates if one.model is None), None)
@@ -119,12 +120,7 @@ class _Found:
         return self._scored(list(zip(models, self.options.answers, strict=True)), rows)
 
     def _answered(self, askings: list[Asking]) -> list[Path]:
-        """Everything answered; batches are handed in all at once and waited for one after the other."""
-        wishes = replace(self.wishes, limit=None)  # the rows are limited already
-        for one in askings:
-            one.hand_in(wishes)
-        for one in askings:
-            self.spent += one.answered(left(wishes, self.spent))
+        self.allowance.answer(askings, leave_unless_answered)
         return [one.output for one in askings]
 
     def _folder(self) -> Path:

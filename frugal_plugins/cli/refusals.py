@@ -38,6 +38,11 @@ def was_refused(error: BaseException) -> bool:
     return any(type(link).__name__ in _UNREACHED for link in _chain(error))
 
 
+def may_be_paid(error: Exception) -> bool:
+    """Whether the provider may bill a request that ended with this error: it was reached, and failed or fell silent on the way."""
+    return verdict(error) is Verdict.AGAIN and not any(type(link).__name__ in _UNREACHED for link in _chain(error))
+
+
 def what_to_do(error: Exception) -> str:
     """Why a run stops at this error, and what helps."""
     said = plain(error)

@@ -16,7 +16,7 @@ from frugal_plugins.cli.delivered import Delivered
 from frugal_plugins.cli.lines import Line, RequestLines
 from frugal_plugins.cli.pace import Pace, asked_to_wait, backoff_seconds, wait
 from frugal_plugins.cli.purse import Purse
-from frugal_plugins.cli.refusals import Verdict, error_record, verdict, was_refused, what_to_do
+from frugal_plugins.cli.refusals import Verdict, error_record, may_be_paid, verdict, was_refused, what_to_do
 from frugal_plugins.cli.screen import note
 from frugal_plugins.cli.tally import Tally
 from frugal_plugins.cli.watched import Watch, WatchedRecipe, watching
@@ -65,6 +65,7 @@ class Run:
             self.tally.error = error
         while self.tasks:
             await asyncio.wait(self.tasks)
+        self.tally.spent_usd += self.purse.spent_usd
         return self.tally
 
     async def _watch_signals(self) -> None:
@@ -107,35 +108,36 @@ class Run:
             return
         if not await self.pace.take(self.stop):
             return
-        held = self.purse.worst_usd(line, self.lines.source)
-        while not self.purse.fits(held) and self.tasks and not self.stop.is_set():
-            await asyncio.wait(self.tasks, return_when=asyncio.FIRST_COMPLETED)
-        if not self.stop.is_set() and not self.purse.fits(held):
-            self._halt(f"the next request (line {line.number}) could cross --max-usd; allow more to go on")
-        if not self.stop.is_set() and self._disk_is_full():
+        worst = self.purse.worst_usd(line, self.lines.source)
+        if self._disk_is_full():
             self._halt(f"the disk of {self.output.path} is full; free some space")
-        if self.stop.is_set():
+        if not await self._may_cost(line, worst):
             await self.pace.give_back()
             return
-        self.purse.hold(held)
-        task = asyncio.create_task(self._one(line, held))
+        task = asyncio.create_task(self._one(line, worst))
         self.tasks.add(task)
         task.add_done_callback(self._over)
+
+    async def _may_cost(self, line: Line, worst: Decimal) -> bool:
+        """Set the money for a request aside. Without it the run stops, unless it stops already."""
+        if await self.purse.take(worst, self.stop):
+            return True
+        if not self.stop.is_set():
+            self.tally.out_of_money = True
+            self._halt(f"the next request (line {line.number}) could cross --max-usd; allow more to go on")
+        return False
 
     def _over(self, task: asyncio.Task[None]) -> None:
         self.tasks.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None:
             self._halt(f"an unexpected {type(error).__name__}: {error}")
 
-    async def _one(self, line: Line, held: Decimal) -> None:
-        """One request until it is answered, failed, or given back."""
+    async def _one(self, line: Line, worst: Decimal) -> None:
+        """One request until it is answered, failed, or given back; `worst` is set aside for it."""
         watch = Watch()
         try:
-            record = await self._record(line, watch)
+            record = await self._record(line, watch, worst)
         finally:
-            settled = watch.settled(self.recipe)
-            spent = settled.actual_usd if settled is not None and settled.actual_usd is not None else Decimal(0)
-            self.purse.settle(held, spent)
             await self.pace.give_back()
         if record is None:
             return
@@ -147,15 +149,14 @@ class Run:
             return
         self._count(record, watch)
 
-    async def _record(self, line: Line, watch: Watch) -> Mapping[str, Any] | None:
+    async def _record(self, line: Line, watch: Watch, worst: Decimal) -> Mapping[str, Any] | None:
         """What to write for a line; None when it is to be asked again by a later run."""
         attempts = dict.fromkeys(Verdict, 0)
         answered_before = self.tally.answered
         while True:
             self.output.sent(line)
             try:
-                with watching(watch):
-                    response = await self.ask(line)
+                response = await self._asked(line, watch, worst)
             except (OpenAIError, FrugalError) as error:
                 say = verdict(error)
                 if was_refused(error):
@@ -168,9 +169,34 @@ class Run:
                     self._halt(what_to_do(error))
                     return None
                 await self._hold_back(say, attempts[say], error)
+                if not await self._may_cost(line, worst):
+                    return None
                 continue
             self.pace.went_well()
             return {"response": response.model_dump(), "frugal": _told(watch, self.recipe)}
+
+    async def _asked(self, line: Line, watch: Watch, worst: Decimal) -> Any:
+        """One try. What was set aside for it is put back but for what was paid; all of it stays spent where nobody can tell."""
+        watch.request = watch.ctx = watch.reply = None
+        spent = worst
+        try:
+            with watching(watch):
+                response = await self.ask(line)
+            spent = self._paid(watch, worst)
+        except (OpenAIError, FrugalError) as error:
+            if not may_be_paid(error):
+                spent = self._paid(watch, worst)
+            raise
+        finally:
+            await self.purse.settle(worst, spent)
+        return response
+
+    def _paid(self, watch: Watch, worst: Decimal) -> Decimal:
+        """What a request came to; the worst where a call of it has no price."""
+        settled = watch.settled(self.recipe)
+        if settled is None:
+            return Decimal(0)
+        return worst if settled.actual_usd is None else settled.actual_usd
 
     async def _hold_back(self, say: Verdict, attempt: int, error: Exception) -> None:
         self.tally.retries += 1
@@ -207,9 +233,10 @@ class Run:
     def _halt(self, why: str) -> None:
         self.tally.stopped = self.tally.stopped or why
         self.stop.set()
-        wake = asyncio.get_running_loop().create_task(self.pace.wake())
-        self.tasks.add(wake)
-        wake.add_done_callback(self.tasks.discard)
+        for waiting in (self.pace, self.purse):
+            wake = asyncio.get_running_loop().create_task(waiting.wake())
+            self.tasks.add(wake)
+            wake.add_done_callback(self.tasks.discard)
 
 
 def _told(watch: Watch, recipe: WatchedRecipe) -> dict[str, Any]:

@@ -55,10 +55,8 @@ def run_in_batches(recipe_source: RecipeSource, lines: RequestLines, output: Del
         clock, sleep = _time(around, wishes)
         recipe = WatchedRecipe.load(recipe_source, clock=clock) if wishes.live else WatchedRecipe.rehearse(recipe_source, clock=clock)
         around.callback(recipe.close)
-        said = BatchSettings.of(recipe)
-        settings = replace(said, max_usd=wishes.max_usd or said.max_usd)
         store = _store_of(output.path)
-        jobs = BatchJobs(recipe, store, settings, clock=clock, sleep=sleep, heard=lambda entry: _count(tally, entry))
+        jobs = BatchJobs(recipe, store, _settings(recipe, wishes), clock=clock, sleep=sleep, heard=lambda entry: _count(tally, entry))
         around.callback(jobs.close)
         try:
             job = _job(jobs, lines, output, tally, wishes)
@@ -75,16 +73,26 @@ def run_in_batches(recipe_source: RecipeSource, lines: RequestLines, output: Del
     return recipe
 
 
-def hand_in(recipe_source: RecipeSource, lines: RequestLines, path: Path, wishes: BatchWishes) -> None:
-    """Hand the batches of a run in and wait for nothing; `run_in_batches` goes on from there. For real batches only."""
+def hand_in(recipe_source: RecipeSource, lines: RequestLines, path: Path, wishes: BatchWishes) -> Decimal:
+    """Hand the batches of a run in and wait for nothing; `run_in_batches` goes on from there. For real batches only.
+
+    Returns what they have cost and could still cost at worst.
+    """
     with Delivered(path) as output, ExitStack() as around:
         recipe = WatchedRecipe.load(recipe_source, clock=time.time)
         around.callback(recipe.close)
-        jobs = BatchJobs(recipe, _store_of(path), BatchSettings.of(recipe), clock=time.time, sleep=time.sleep)
+        jobs = BatchJobs(recipe, _store_of(path), _settings(recipe, wishes), clock=time.time, sleep=time.sleep)
         around.callback(jobs.close)
         job = _job(jobs, lines, output, Tally(), wishes)
-        if job is not None:
-            jobs.submit(job)
+        if job is None:
+            return Decimal(0)
+        jobs.submit(job)
+        return jobs.committed_usd(job)
+
+
+def _settings(recipe: WatchedRecipe, wishes: BatchWishes) -> BatchSettings:
+    said = BatchSettings.of(recipe)
+    return replace(said, max_usd=wishes.max_usd or said.max_usd)
 
 
 def _store_of(output: Path) -> Path:
@@ -204,8 +212,9 @@ def _run(jobs: BatchJobs, job: str, output: Delivered, tally: Tally) -> None:
         status = jobs.run(job, watch)
         deliver()
         show(status)
+    tally.spent_usd = status.spent_usd
     if status.state in ("held", "cancelled"):
-        tally.stopped = status.why
+        tally.stopped, tally.out_of_money = status.why, status.state == "held"
     if status.state == "cancelled":  # all it has is delivered: a later run begins a job of its own for the rest
         jobs.store.forget(job)
 

@@ -10,7 +10,13 @@ from frugal_plugins.errors import FrugalError
 
 @dataclass(slots=True)
 class Tally:
-    """What a run has come to so far."""
+    """What a run has come to so far.
+
+    Attributes:
+        actual_usd: what the requests with a line in the output cost.
+        spent_usd: what a dollar limit counts: those, and what may have been paid without an answer.
+        out_of_money: whether it stopped because more could cross that limit.
+    """
 
     total: int = 0
     already: int = 0
@@ -22,6 +28,8 @@ class Tally:
     undelivered: int = 0
     baseline_usd: Decimal = Decimal(0)
     actual_usd: Decimal = Decimal(0)
+    spent_usd: Decimal = Decimal(0)
+    out_of_money: bool = False
     stopped: str | None = None
     interrupted: bool = False
     error: FrugalError | None = None

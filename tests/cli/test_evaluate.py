@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import time
 from collections.abc import Iterator
+from decimal import Decimal
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -208,3 +209,72 @@ def test_batches_of_several_candidates_run_side_by_side(cli: Cli, live: Sandbox)
     assert made[:2] == [0, 1], "both are handed in before either is looked at"
     assert made[3] == made[2] + 1, "and so are both for the judge"
     assert len(live.invoice().lines) == 48
+
+
+def limited(folder: Path) -> None:
+    """Rows that say how long an answer may get: their worst case is known."""
+    write_lines(folder / "rows.jsonl", [{**one, "body": {**one["body"], "max_tokens": 20}} for one in rows()])
+
+
+def test_under_a_limit_batches_of_several_candidates_run_side_by_side_too(cli: Cli, live: Sandbox, asked: Path) -> None:
+    limited(asked)
+    words = ("evaluate", "openai/gpt-4o-mini", "openai/gpt-4o", "-i", "rows.jsonl", "--provider", "live", "--lane", "batch")
+    said = cli.json(*words, "--judge", "openai/gpt-4o-mini", "--yes", "--max-usd", "0.05")
+    paths = [request.path for request in live.requests() if request.path == "/v1/batches" or request.path.startswith("/v1/batches/")]
+    made = [place for place, path in enumerate(paths) if path == "/v1/batches"]
+    assert (made[:2], made[3] - made[2]) == ([0, 1], 1), "both are handed in before either is looked at, and so are both for the judge"
+    assert [one["rows"] for one in said["candidates"]] == [12, 12]
+    assert live.invoice().total_usd <= Decimal("0.05")
+
+
+def test_what_one_candidate_leaves_over_is_another_ones(cli: Cli, live: Sandbox, asked: Path) -> None:
+    limited(asked)
+    words = ("evaluate", "openai/gpt-4o", "openai/gpt-4.1", "-i", "rows.jsonl", "--provider", "live", "--lane", "batch", "--max-usd")
+    plan = Decimal(str(cli.json("batch", "plan", str(model_recipe(asked)), "-i", "rows.jsonl")["at_most_usd"]))
+    limit = plan * Decimal("1.3")  # the worst of both does not fit, what they come to does
+    said = cli.json(*words, str(limit))
+    assert [(one["rows"], one["unanswered"]) for one in said["candidates"]] == [(12, 0), (12, 0)]
+    assert plan / 2 < live.invoice().total_usd <= limit
+    small = cli(*words, str(plan / 3), "--folder", "again")
+    assert small.exit_code == 1
+    assert "could cross --max-usd" in small.stderr
+    before = live.invoice().total_usd
+    assert before <= limit + plan / 3
+    again = cli.json(*words, "1", "--folder", "again")
+    assert [one["unanswered"] for one in again["candidates"]] == [0, 0]
+    assert len(live.invoice().lines) == 48, "what was answered before the limit is not asked again"
+
+
+def model_recipe(folder: Path) -> Path:
+    path = folder / "alone.yaml"
+    path.write_text("recipe: alone\ntiers: {one: {models: [openai/gpt-4o]}}\nledger: {path: off}\n")
+    return path
+
+
+def test_interrupted_under_a_limit_it_goes_on_and_pays_nothing_twice(
+    cli: Cli, live: Sandbox, asked: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    limited(asked)
+    words = ("evaluate", "openai/gpt-4o-mini", "openai/gpt-4o", "-i", "rows.jsonl", "--provider", "live", "--lane", "batch")
+
+    def ctrl_c(_seconds: float) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as stopped:
+        stopped.setattr(run_batch.time, "sleep", ctrl_c)
+        assert cli(*words, "--max-usd", "0.05").exit_code == 130
+    said = cli.json(*words, "--max-usd", "0.05")
+    assert [one["unanswered"] for one in said["candidates"]] == [0, 0]
+    assert len(live.invoice().lines) == 24
+
+
+def test_the_report_is_the_same_however_many_are_in_flight(cli: Cli, live: Sandbox, asked: Path) -> None:
+    limited(asked)
+    words = ("evaluate", "openai/gpt-4o-mini", "openai/gpt-4o", "-i", "rows.jsonl", "--provider", "live", "--max-usd", "0.05")
+    found = []
+    for folder, many in (("one", "1"), ("many", "8")):
+        said = cli.json(*words, "--concurrency", many, "--folder", folder)
+        verdicts = (asked / said.pop("verdicts")).read_text()
+        found.append(([{**one, "answers": None} for one in said["candidates"]], said["comparisons"], verdicts))
+    assert found[0] == found[1]
+    assert live.invoice().total_usd <= Decimal("0.1")
