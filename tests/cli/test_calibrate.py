@@ -137,7 +137,10 @@ def test_feedback_is_heard_by_the_ledger_and_the_store_of_outcomes(cli: Cli, own
     recipe.close()
     said = cli.json("feedback", "own.yaml", ctx.id, "--bad")
     assert said == {"request_id": ctx.id, "good": 0.0, "in_ledger": True, "in_outcomes": True, "answer_rejected": False}
-    assert "learns nothing" in cli("feedback", "own.yaml", "nobody", "--good").stdout
+    assert "The ledger has it." in cli("feedback", "own.yaml", ctx.id, "--bad").stdout
+    unknown = cli("feedback", "own.yaml", "nobody", "--good").stdout
+    assert "learns nothing" in unknown
+    assert "has no request nobody: check the id" in unknown
     assert "nobody who can give a verdict" in cli("feedback", "own.yaml", ctx.id, "--good", "--source", "boss").stderr
 
 
