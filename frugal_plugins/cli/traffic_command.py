@@ -68,6 +68,7 @@ def _figures(report: PrefixReport, show_text: bool) -> dict[str, Any]:
     return {
         "requests": report.calls,
         "days": round(report.days, 3),
+        "untimed": report.untimed,
         "lost_usd_per_month": number(report.lost_usd_per_month),
         "families": [_family(family, show_text) for family in report.families],
     }
@@ -105,14 +106,25 @@ def _break(found: Breaks, show_text: bool) -> dict[str, Any]:
 
 
 def _text(report: PrefixReport, show_text: bool) -> RenderableType:
-    days = f"{report.days:.1f} days" if report.days >= 1 else f"{report.days * 24:.1f} hours"
     lost = money(report.lost_usd_per_month)
-    head = line(f"{report.calls:,} requests over {days}: {lost} a month could be read from the provider's cache and is not.", style="bold")
+    head = line(
+        f"{report.calls:,} requests over {_span(report.days)}: {lost} a month could be read from the provider's cache and is not.",
+        style="bold",
+    )
     shown = report.families[:_MOST_SHOWN]
-    parts: list[RenderableType] = [head, *(part for family in shown for part in _shown(family, show_text))]
+    guess = f"{report.untimed:,} of them have no time and are taken to come a minute apart, and so are the dollars a month."
+    untimed = [line(f"{guess} Write 'created' or 'timestamp' beside the body.")] if report.untimed else []
+    parts: list[RenderableType] = [head, *untimed, *(part for family in shown for part in _shown(family, show_text))]
     if len(report.families) > len(shown):
         parts.append(line(f"{len(report.families) - len(shown):,} further templates cost less; --json lists them."))
     return Group(*parts)
+
+
+def _span(days: float) -> str:
+    """How long a log is, in the unit one would say it in."""
+    if days >= 1:
+        return f"{days:.1f} days"
+    return f"{days * 24:.1f} hours" if days * 24 >= 1 else f"{days * 1440:.0f} minutes"
 
 
 def _shown(family: Family, show_text: bool) -> list[RenderableType]:

@@ -28,11 +28,12 @@ _TIMES: Final = ("at_seconds", "created", "timestamp", "time", "created_at", "st
 
 @dataclass(frozen=True, slots=True)
 class Logged:
-    """One request of a log: when it was made (unix seconds) and in which line it stands."""
+    """One request of a log: when it was made (unix seconds), in which line it stands, and whether the log said when."""
 
     request: Request
     at_seconds: float
     line: int = 0
+    timed: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,11 +63,12 @@ class Family:
 
 @dataclass(frozen=True, slots=True)
 class PrefixReport:
-    """What a log says about prompts and their caches, the dearest family first."""
+    """What a log says about prompts and their caches, the dearest family first; `untimed` of the calls had no time of their own."""
 
     families: tuple[Family, ...]
     calls: int
     days: float
+    untimed: int = 0
 
     @property
     def lost_usd_per_month(self) -> Decimal:
@@ -93,7 +95,8 @@ def read_traffic(lines: Iterable[str], file: str | None = None) -> list[Logged]:
         if body is None:
             raise InputError("no request body; give an object with model and messages", file=file, line=number)
         at = next((seconds for name in _TIMES if (seconds := _seconds(row.get(name))) is not None), None)
-        found.append(Logged(_request(row, body), at if at is not None else found[-1].at_seconds + 60.0 if found else 0.0, number))
+        placed = at if at is not None else found[-1].at_seconds + 60.0 if found else 0.0
+        found.append(Logged(_request(row, body), placed, number, timed=at is not None))
     return found
 
 
@@ -135,7 +138,7 @@ def lint(log: Sequence[Logged], prices: PriceBook | None = None) -> PrefixReport
     groups = _families(sorted(log, key=lambda one: one.at_seconds))
     families = [_linted(group, book, max(span, 60.0)) for group in groups]
     families.sort(key=lambda family: (family.usd_per_month or Decimal(0), family.input_tokens), reverse=True)
-    return PrefixReport(tuple(families), len(log), span / 86_400)
+    return PrefixReport(tuple(families), len(log), span / 86_400, sum(not one.timed for one in log))
 
 
 def _families(log: Sequence[Logged]) -> list[list[tuple[Logged, Front]]]:

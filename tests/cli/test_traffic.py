@@ -186,3 +186,13 @@ def test_odd_requests_do_not_stop_it(cli: Cli, folder: Path) -> None:
     ]
     write_lines(folder / "log.jsonl", odd)
     assert cli.json("check", "--traffic", "log.jsonl")["requests"] == 4
+
+
+def test_a_log_without_times_says_that_its_months_are_a_guess(cli: Cli, folder: Path) -> None:
+    write_lines(folder / "log.jsonl", [chat(STEADY, f"Where is {number}?") for number in range(3)])
+    assert cli.json("check", "--traffic", "log.jsonl")["untimed"] == 3
+    said = cli("check", "--traffic", "log.jsonl").stdout
+    assert said.startswith("3 requests over 2 minutes:")
+    assert "3 of them have no time and are taken to come a minute apart" in said
+    log(folder, lambda number: chat(STEADY, f"Where is {number}?"))
+    assert "no time" not in cli("check", "--traffic", "log.jsonl").stdout
