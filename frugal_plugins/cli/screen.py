@@ -40,7 +40,7 @@ def result(payload: Mapping[str, Any], text: Callable[[], RenderableType], *, as
         sys.stdout.write(json.dumps(payload, indent=2, ensure_ascii=False, default=str) + "\n")
         sys.stdout.flush()
     else:
-        console().print(text())
+        console().print(text(), crop=False)  # a line longer than the terminal is the terminal's to fold, not ours to cut
 
 
 def write_text(path: Path, text: str) -> None:

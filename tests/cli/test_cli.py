@@ -114,3 +114,12 @@ def test_the_schema_is_the_shipped_one(cli: Cli, folder: Path) -> None:
     assert json.loads(printed)["title"] == "A frugal-plugins recipe"
     assert cli("schema", "--output", "mine.json").exit_code == 0
     assert (folder / "mine.json").read_text() == printed
+
+
+def test_a_long_line_is_never_cut_off(cli: Cli, folder: Path) -> None:
+    """A path or a reason that lacks its end is worse than one that goes on in the next line."""
+    far = folder / ("a_folder_with_a_long_name_" * 6)
+    far.mkdir()
+    recipe = far / "recipe.yaml"
+    recipe.write_text((folder / "recipe.yaml").read_text())
+    assert str(recipe) in cli("check", str(recipe)).stdout
