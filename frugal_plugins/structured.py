@@ -173,10 +173,8 @@ def with_response_format(request: Request, text: str) -> tuple[str, dict[str, An
     Models without structured output, requests with tools or a format of their own, and prompts without a clear instruction
     are left as they are.
     """
-    if (
-        any(request.params.get(name) for name in ("response_format", "tools", "functions", "output_config"))
-        or request.endpoint == "responses"
-    ):
+    text_of_its_own = request.params.get("text") or {}
+    if any(request.params.get(name) for name in ("response_format", "tools", "functions", "output_config")) or "format" in text_of_its_own:
         return None
     if capabilities(request.model).schema is not True:
         return None
@@ -184,7 +182,8 @@ def with_response_format(request: Request, text: str) -> tuple[str, dict[str, An
     if found is None:
         return None
     left = f"{text[: found.start].rstrip()}\n{text[found.end :].lstrip()}".strip()
-    return (left or "Answer as JSON."), response_format(found.schema, endpoint=request.endpoint)
+    form = response_format(found.schema, endpoint=request.endpoint)
+    return (left or "Answer as JSON."), {"text": {**text_of_its_own, **form["text"]}} if "text" in form else form
 
 
 def compact_instruction(text: str) -> str:

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from frugal_plugins.errors import MissingExtra
 from frugal_plugins.request import canonical
@@ -109,16 +109,26 @@ def count_messages(messages: Iterable[Mapping[str, Any]], model: str = "gpt-4o",
     return total
 
 
+def part_tokens(parts: Iterable[Any], model: str = "gpt-4o") -> int:
+    """How many input tokens content blocks are: texts, and images at a low-detail price."""
+    return sum(_part_tokens(part, model) for part in parts)
+
+
 def _content_tokens(message: Mapping[str, Any], model: str) -> int:
     content = message.get("content")
     total = count_text(content, model) if isinstance(content, str) else 0
     for part in content if isinstance(content, (list, tuple)) else ():
         total += _part_tokens(part, model)
-    for name in ("tool_calls", "function_call", "name", "tool_call_id"):
+    for name in _COUNTED_ITEM if "type" in message else _COUNTED_MESSAGE:
         if message.get(name):
             value = message[name]
             total += count_text(value if isinstance(value, str) else canonical(value), model)
     return total
+
+
+_COUNTED_MESSAGE: Final = ("tool_calls", "function_call", "name", "tool_call_id")
+_COUNTED_ITEM: Final = (*_COUNTED_MESSAGE, "call_id", "arguments", "input", "output", "summary")
+"""What an item of the Responses API says outside of its content."""
 
 
 def _part_tokens(part: Any, model: str) -> int:

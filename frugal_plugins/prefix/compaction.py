@@ -15,7 +15,7 @@ from typing import Final
 from frugal_plugins.prefix.cost import CachePlan, Rewrite
 from frugal_plugins.prefix.reading import Reading, State
 from frugal_plugins.prefix.sizes import LEAST_GAIN_TOKENS, Candidate, Sizes, SummedUp, Terms
-from frugal_plugins.text.turns import has_results, is_user_turn
+from frugal_plugins.text.turns import answers_in, has_results, is_user_turn
 
 _LEAST_SHARE: Final = 0.12
 
@@ -96,7 +96,7 @@ def _too_early(reading: Reading, waited: State, terms: Terms, saves: float, cost
 
 def _calls_ahead(reading: Reading, state: State, terms: Terms) -> float:
     """How many calls a rewrite is expected to serve: until the conversation ends, or a pause makes the next rewrite free."""
-    calls = sum(message.get("role") == "assistant" for message in reading.messages) + 1
+    calls = answers_in(reading.messages) + 1
     return float(min(calls * terms.as_long_again, 1 / max(state.cold_share, 1e-6)))
 
 

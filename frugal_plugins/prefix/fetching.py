@@ -68,7 +68,8 @@ def wish_met(reading: Reading, state: State) -> State:
 
 def can_ask(request: Request) -> bool:
     """Whether the model is free to answer with a word to us: one choice, no forced tool, no forced form."""
-    choice, form = request.params.get("tool_choice"), request.params.get("response_format")
+    choice, text = request.params.get("tool_choice"), request.params.get("text")
+    form = text.get("format") if isinstance(text, dict) else request.params.get("response_format")
     forced = isinstance(choice, dict) or choice in _FORCED
     one = (request.params.get("n") or 1) == 1
     return one and not forced and not (isinstance(form, dict) and form.get("type") != "text")

@@ -11,6 +11,8 @@ from typing import Final, Literal
 from frugal_plugins.prefix.cost import CachePlan, Rewrite
 from frugal_plugins.prefix.reading import Reading, State
 from frugal_plugins.text.turns import cuts, has_results
+from frugal_plugins.text.view import to_be_seen
+from frugal_plugins.tokens import part_tokens
 
 SUMMARY_FRAME_TOKENS: Final = 24
 LEAST_GAIN_TOKENS: Final = 32
@@ -73,7 +75,8 @@ class Sizes:
         self.behind = [0, *accumulate(shown)]
         self.raw = [0, *accumulate(reading.tokens)]
         self.static = reading.params_tokens + self.raw[reading.head]
-        self.summary = self._summary(state.cut) if state.cut > reading.head else 0
+        self.seen = [0, *accumulate(part_tokens(to_be_seen([message])) for message in reading.messages)]
+        self.summary = self._summary(state.cut) + self._seen(state.cut) if state.cut > reading.head else 0
         self.stay = self.static + self.summary + self._shown(max(state.cut, reading.head), len(shown))
         sent = self.static + self.summary + self._shown(max(state.cut, reading.head), state.seen) if state.seen else 0
         self.warm = sent if warm else 0
@@ -118,7 +121,7 @@ class Sizes:
 
     def _cut(self, cut: int, budget: int | None = None, summed_up: SummedUp | None = None) -> Candidate:
         summary = self._summary(cut) if budget is None or summed_up is None else SUMMARY_FRAME_TOKENS + summed_up(cut, budget)
-        before = self.static + summary
+        before = self.static + summary + self._seen(cut)
         after = before + self._shown(cut, len(self.shown))
         if self.shown_from is not None and self.stay - after >= LEAST_GAIN_TOKENS:
             after = before + self.shown_from(cut)
@@ -137,6 +140,10 @@ class Sizes:
 
     def _summary(self, cut: int) -> int:
         return SUMMARY_FRAME_TOKENS + summary_budget(self.reading, cut, self.terms)
+
+    def _seen(self, cut: int) -> int:
+        """Tokens of the pictures and files that are sent beside a summary."""
+        return self.seen[cut] - self.seen[self.reading.head]
 
     def _shown(self, start: int, end: int) -> int:
         return self.behind[max(start, end)] - self.behind[start]

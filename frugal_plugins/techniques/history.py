@@ -23,8 +23,8 @@ from frugal_plugins.request import Message, Reply, Request
 from frugal_plugins.text.recall import Archive, asked_back
 from frugal_plugins.text.stubs import may_ask, only_asks, put_back, read_again, stubs
 from frugal_plugins.text.turns import is_user_turn, tokens_of, unreadable
-from frugal_plugins.text.view import ToolResults, said, said_shortly, summary_message, with_recall
-from frugal_plugins.tokens import count_text
+from frugal_plugins.text.view import ToolResults, said, said_shortly, summary_message, to_be_seen, with_recall
+from frugal_plugins.tokens import count_text, part_tokens
 from frugal_plugins.unseen import Unseen
 
 _FEWEST_MESSAGES: Final = 3
@@ -95,17 +95,15 @@ class History:
         return reply
 
     def view(self, reading: Reading, state: State, minimum_tokens: int = 0) -> list[Message]:
-        """The messages a state sends for this conversation, without recall.
-
-        Tool results among the first `minimum_tokens` stay as they are: a prompt must not shrink below what is cached.
-        """
+        """What a state sends, without recall. Results among the first `minimum_tokens` stay, lest less is sent than is cached at all."""
         messages, start = reading.messages, max(state.cut, reading.head)
         stubs_end = max(start, state.stubbed)
         shown: list[Message] = list(messages[: reading.head])
         front = reading.params_tokens + sum(reading.tokens[: reading.head])
-        if state.cut > reading.head and state.summary:
-            shown.append(summary_message(state.summary, reading.head + 1, state.cut))
-            front += count_text(state.summary) + SUMMARY_FRAME_TOKENS
+        seen = to_be_seen(messages[reading.head : start])
+        if start > reading.head and (state.summary or seen):
+            shown.append(summary_message(state.summary, reading.head + 1, start, seen))
+            front += count_text(state.summary) + SUMMARY_FRAME_TOKENS + part_tokens(seen)
         shown.extend(stubs(messages, start, stubs_end))
         if not self.compact_results:
             return [*shown, *messages[stubs_end:]]

@@ -13,13 +13,13 @@ from frugal_plugins.prefix.reuse import Reuse, Traffic
 from frugal_plugins.prices import PriceBook, provider_of
 from frugal_plugins.request import Request
 from frugal_plugins.text.layout import developer_text, mark_message, mark_openai, mark_system, mark_tools, with_passages, with_tail
-from frugal_plugins.text.turns import digest, has_marks, head_length, is_marked, tokens_of, without_marks
+from frugal_plugins.text.turns import digest, has_marks, has_results, head_length, is_marked, tokens_of, without_marks
 from frugal_plugins.text.volatile import parted
 from frugal_plugins.tokens import count_messages, developer_tokens, most_tokens
 
 _KEYED: Final = frozenset({"openai", "azure"})
 _KEY_CHARS: Final = 32
-_COUNTED: Final = ("tools", "functions", "system")
+_COUNTED: Final = ("tools", "functions", "system", "instructions")
 """What counts as part of a prompt besides its messages."""
 
 
@@ -33,7 +33,8 @@ class PromptCache:
     request id that was seen changing in the developer's prompt moves to the end of the request. Tools that come in another
     order are put back in the first one. OpenAI models that charge for writing (GPT-5.6 and later) get a breakpoint behind what
     requests share, and are told not to write what will hardly be read again. Marks a provider would refuse are taken out. Stands
-    down: for models whose price is unknown or that do not cache.
+    down: for models whose price is unknown or that do not cache. The Responses API takes a key and no marks here, and where it keeps
+    the conversation itself nothing is moved into it.
 
     Args:
         volatile: `move` what changes to the end, only `report` it, or `off`.
@@ -53,7 +54,8 @@ class PromptCache:
         """Lay the prompt out and say what was done."""
         laid = self._stripped(request, ctx)
         plan = plan_for(request.model, self.prices)
-        if plan is not None and plan.caches and request.endpoint != "responses":
+        takes_marks = request.endpoint != "responses"
+        if plan is not None and plan.caches and (takes_marks or not plan.explicit):
             laid = self._laid_out(laid, plan, ctx)
         return (yield from rest(laid))
 
@@ -83,6 +85,8 @@ class PromptCache:
         request, tail = self._steady(request, text, seen, ctx)
         if self._is_below(plan.minimum_tokens, request):
             ctx.note(self.name, "left", f"it is below the {plan.minimum_tokens} tokens from which on this model caches")
+        elif request.endpoint == "responses":
+            request = self._keyed(request, seen, ctx) if provider_of(request.model) in _KEYED and seen.comes_back else request
         elif plan.explicit:
             request = self._marked(request, plan, seen, ctx)
         elif plan.may_mark and plan.write > 1.0:
@@ -108,7 +112,9 @@ class PromptCache:
         if self.volatile == "off" or not moving:
             return request, ""
         kinds = ", ".join(sorted({kind for passage in moving for kind in passage.kinds}))
-        if self.volatile == "report" or request.messages[-1].get("role") not in ("user", "tool", "function"):
+        last = request.messages[-1]
+        kept = request.params.get("previous_response_id") or request.params.get("conversation")  # a tail would stay there for good
+        if self.volatile == "report" or kept or not (last.get("role") == "user" or has_results(last)):
             ctx.note(self.name, "found", f"{len(moving)} lines of the prompt change between calls ({kinds}) and break its cached prefix")
             return request, ""
         ctx.note(self.name, "moved", f"{len(moving)} lines that change between calls ({kinds}) now stand at the end")

@@ -12,7 +12,7 @@ from frugal_plugins.prefix.cost import CachePlan, plan_for
 from frugal_plugins.prices import PriceBook
 from frugal_plugins.request import Message, Request
 from frugal_plugins.structured import compact_instruction, find_instruction, with_response_format
-from frugal_plugins.text.layout import developer_text
+from frugal_plugins.text.layout import developer_param, developer_text
 from frugal_plugins.text.prompts import Level, shortened
 from frugal_plugins.text.schemas import trimmed_tool
 from frugal_plugins.text.tools import asks_for_more, chosen, name_of, with_more
@@ -21,7 +21,7 @@ from frugal_plugins.tokens import count_messages, count_text, developer_tokens
 
 _LEAST_CHARS: Final = 200
 _MOST_REMEMBERED: Final = 2048
-_FRONT_PARAMS: Final = ("tools", "functions", "response_format", "output_config", "system")
+_FRONT_PARAMS: Final = ("tools", "functions", "response_format", "output_config", "text", "system", "instructions")
 
 
 @dataclass(slots=True)
@@ -194,9 +194,8 @@ class Shorten:
             if key not in self._params_tokens:
                 if len(self._params_tokens) >= _MOST_REMEMBERED:
                     self._params_tokens.clear()
-                config = params.pop("output_config", None)
-                tokens = count_messages((), model, params=params) + (count_text(str(config), model) if config else 0)
-                self._params_tokens[key] = tokens
+                forms = [str(params.pop(name)) for name in ("output_config", "text") if params.get(name)]
+                self._params_tokens[key] = count_messages((), model, params=params) + sum(count_text(form, model) for form in forms)
             total += self._params_tokens[key]
         return total
 
@@ -220,7 +219,8 @@ class _Put:
     def __call__(self, text: str) -> Request:
         request = self.request
         if self.place is None:
-            return request.with_params(system=_replaced(request.params["system"], self.block, text))
+            name = developer_param(request) or "system"
+            return request.with_params(**{name: _replaced(request.params[name], self.block, text)})
         message: Message = request.messages[self.place]
         changed = {**message, "content": _replaced(message.get("content"), self.block, text)}
         return request.with_(messages=(*request.messages[: self.place], changed, *request.messages[self.place + 1 :]))
@@ -229,7 +229,7 @@ class _Put:
 def texts_of(request: Request) -> list[tuple[str, Callable[[str], Request]]]:
     """The developer's texts, each with a way to put another in its place."""
     found: list[tuple[str, Callable[[str], Request]]] = []
-    contents: list[tuple[int | None, Any]] = [(None, request.params.get("system"))]
+    contents: list[tuple[int | None, Any]] = [(None, request.params.get(developer_param(request) or "system"))]
     contents += [(place, message.get("content")) for place, message in enumerate(request.messages[: head_length(request.messages)])]
     for place, content in contents:
         if isinstance(content, str):

@@ -13,11 +13,16 @@ from frugal_plugins.text.turns import head_length
 from frugal_plugins.text.volatile import replaced
 
 
+def developer_param(request: Request) -> str | None:
+    """The parameter that holds the developer's prompt, where an API has one and the request uses it."""
+    return next((name for name in ("system", "instructions") if request.params.get(name)), None)
+
+
 def developer_text(request: Request) -> str:
-    """What the developer wrote in front: an Anthropic `system`, else the leading system messages."""
-    system = request.params.get("system")
-    if system:
-        return text_of({"content": system})
+    """What the developer wrote in front: Anthropic's `system`, the Responses API's `instructions`, else the leading system messages."""
+    name = developer_param(request)
+    if name is not None:
+        return text_of({"content": request.params[name]})
     return "\n".join(text_of(message) for message in request.messages[: head_length(request.messages)])
 
 
@@ -81,8 +86,9 @@ def mark_tools(tools: Sequence[Mapping[str, Any]], lifetime: str) -> list[Mappin
 
 def with_passages(request: Request, new: Mapping[str, str]) -> Request:
     """The request with passages of the developer's prompt in other words, or without those whose words are ""."""
-    if request.params.get("system"):
-        return request.with_params(system=_changed(request.params["system"], new))
+    name = developer_param(request)
+    if name is not None:
+        return request.with_params(**{name: _changed(request.params[name], new)})
     head = head_length(request.messages)
     front = (_with(message, new) for message in request.messages[:head])
     return request.with_(messages=(*front, *request.messages[head:]))
@@ -124,6 +130,7 @@ def with_tail(request: Request, text: str, *, apart: bool) -> Request:
     if isinstance(content, str) and not apart:
         changed: Message = {**last, "content": f"{content}\n\n{text}"}
     else:
-        blocks = [{"type": "text", "text": content}] if isinstance(content, str) else list(content or ())
-        changed = {**last, "content": [*blocks, {"type": "text", "text": f"\n{text}"}]}
+        kind = "input_text" if request.endpoint == "responses" else "text"
+        blocks = [{"type": kind, "text": content}] if isinstance(content, str) else list(content or ())
+        changed = {**last, "content": [*blocks, {"type": kind, "text": f"\n{text}"}]}
     return request.with_(messages=(*request.messages[:-1], changed))

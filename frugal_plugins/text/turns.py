@@ -1,7 +1,8 @@
-"""Reading a conversation in the shapes the chat APIs have: who speaks, which tool call a result answers, where it may be cut.
+"""Reading a conversation in the shapes the APIs have: who speaks, which tool call a result answers, where it may be cut.
 
-Two shapes are read: OpenAI's (`tool_calls`, role `tool`) and Anthropic's (`tool_use` and `tool_result` blocks). A message we
-do not understand is nobody's turn: nothing is cut next to it and nothing of it is rewritten.
+Three shapes are read: OpenAI's chat (`tool_calls`, role `tool`), its Responses (`function_call` and `function_call_output` items) and
+Anthropic's (`tool_use` and `tool_result` blocks). A message we do not understand is nobody's turn: nothing is cut next to it and
+nothing of it is rewritten.
 """
 
 from __future__ import annotations
@@ -107,6 +108,12 @@ def is_system(message: Message) -> bool:
     return message.get("role") in ("system", "developer")
 
 
+CALL_ITEMS: Final = frozenset({"function_call", "custom_tool_call", "computer_call", "local_shell_call", "shell_call", "apply_patch_call"})
+RESULT_ITEMS: Final = frozenset(f"{name}_output" for name in CALL_ITEMS)
+_OTHER_ITEMS: Final = frozenset({"reasoning", "web_search_call", "file_search_call", "code_interpreter_call", "mcp_call", "mcp_list_tools"})
+"""Items of the Responses API beside messages: what the model calls, what came of it, and what it did by itself."""
+
+
 def is_user_turn(message: Message) -> bool:
     """Whether a person (or the program that asks) speaks: a user message that carries no tool result."""
     return message.get("role") == "user" and not has_results(message)
@@ -114,7 +121,7 @@ def is_user_turn(message: Message) -> bool:
 
 def has_results(message: Message) -> bool:
     """Whether a message answers a tool call."""
-    if message.get("role") in ("tool", "function"):
+    if message.get("role") in ("tool", "function") or message.get("type") in RESULT_ITEMS:
         return True
     content = message.get("content")
     return not isinstance(content, str) and content is not None and any(True for _ in results_in(message))
@@ -127,6 +134,8 @@ def calls_in(message: Message) -> Iterator[str]:
         yield from (str(call.get("id")) for call in calls if isinstance(call, Mapping))
     if message.get("function_call"):
         yield "function_call"
+    if message.get("type") in CALL_ITEMS:
+        yield str(message.get("call_id"))
     yield from (str(block.get("id")) for block in blocks_of(message) if block.get("type") in ("tool_use", "server_tool_use"))
 
 
@@ -136,6 +145,8 @@ def results_in(message: Message) -> Iterator[str]:
         yield str(message.get("tool_call_id"))
     elif message.get("role") == "function":
         yield "function_call"
+    elif message.get("type") in RESULT_ITEMS:
+        yield str(message.get("call_id"))
     else:
         kinds = ("tool_result", "web_search_tool_result", "code_execution_tool_result")
         yield from (str(block.get("tool_use_id")) for block in blocks_of(message) if block.get("type") in kinds)
@@ -171,26 +182,26 @@ def cuts(messages: Sequence[Message]) -> list[int]:
     return found
 
 
+def answers_in(messages: Sequence[Message]) -> int:
+    """How many answers of a model a conversation holds; the items of one answer follow each other."""
+    said = [message.get("role") == "assistant" or message.get("type") in CALL_ITEMS | _OTHER_ITEMS for message in messages]
+    return sum(now and not before for before, now in zip([False, *said], said, strict=False))
+
+
 _SPOKEN: Final = frozenset({"system", "developer", "user", "assistant"})
-_TEXT_BLOCKS: Final = frozenset({"text", "input_text", "output_text"})
 
 
 def unreadable(request: Request) -> str | None:
-    """Why a conversation cannot be written anew: a Responses request that does not bring all of it along, as messages of text; else None.
-
-    Calls, their results and reasoning are items of their own there, tied to each other by id; those stay as they are.
-    """
+    """Why a conversation cannot be written anew: the Responses API keeps it itself, or it holds items nobody knows here; else None."""
     if request.endpoint != "responses":
         return None
     if request.params.get("previous_response_id") or request.params.get("conversation"):
         return "the conversation is kept at the provider"
-    return None if all(map(_is_plain_item, request.messages)) else "it holds items that are no messages of text"
+    return None if all(map(_is_known_item, request.messages)) else "it holds items of a kind that is not known here"
 
 
-def _is_plain_item(item: Message) -> bool:
-    if item.get("role") not in _SPOKEN or item.get("type") not in (None, "message"):
-        return False
-    content = item.get("content")
-    return isinstance(content, str) or (
-        isinstance(content, (list, tuple)) and all(isinstance(block, Mapping) and block.get("type") in _TEXT_BLOCKS for block in content)
-    )
+def _is_known_item(item: Message) -> bool:
+    kind = item.get("type")
+    if kind in (None, "message"):
+        return item.get("role") in _SPOKEN and isinstance(item.get("content"), (str, list, tuple))
+    return kind in CALL_ITEMS or kind in RESULT_ITEMS or kind in _OTHER_ITEMS

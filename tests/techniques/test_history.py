@@ -477,20 +477,17 @@ def test_anthropic_blocks_keep_their_pairs_and_thinking() -> None:
     assert len(shown) < len(body)
 
 
-CALL = ({"type": "function_call", "call_id": "c", "name": "find", "arguments": "{}"}, {"type": "function_call_output", "call_id": "c"})
-
-
 @pytest.mark.parametrize(
     ("params", "more"),
     [
         ({"previous_response_id": "resp_1"}, ()),
         ({"conversation": "conv_1"}, ()),
-        ({}, CALL),
-        ({}, ({"type": "reasoning", "id": "rs_1", "summary": []},)),
-        ({}, ({"role": "user", "content": [{"type": "input_image", "image_url": "data:,"}]},)),
+        ({}, ({"type": "item_reference", "id": "msg_1"},)),
+        ({}, ({"type": "image_generation_call", "id": "ig_1", "result": "AAAA"},)),
+        ({}, ({"type": "something_new"},)),
     ],
 )
-def test_a_responses_conversation_that_is_more_than_its_messages_is_left_alone(params: dict[str, Any], more: Messages) -> None:
+def test_a_responses_conversation_that_the_provider_keeps_or_nobody_can_read_is_left_alone(params: dict[str, Any], more: Messages) -> None:
     question = {"role": "user", "content": "And now?"}
     model, request = FakeModel(), Request("house/model", (*chat(9), *more, question), params, endpoint="responses")
     _, ctx = send(request, model, History(ALWAYS, prices()))
@@ -512,3 +509,104 @@ def test_in_shadow_nothing_changes() -> None:
     assert model.calls[0].request is request
     assert ctx.decisions[0].mode == "shadow"
     assert ctx.decisions[0].action == "compacted"
+
+
+PICTURE = {"type": "image_url", "image_url": {"url": "data:image/png;base64,AAAA"}}
+CLAUDES = {"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": "AAAA"}}
+RESPONSES = {"type": "input_image", "image_url": "data:image/png;base64,AAAA"}
+SCREEN = {"type": "tool_use", "id": "t1", "name": "screenshot", "input": {}}
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "picture", "early"),
+    [
+        ("chat", PICTURE, [{"role": "user", "content": [{"type": "text", "text": "This is broken."}, PICTURE]}]),
+        ("messages", CLAUDES, [{"role": "user", "content": [{**CLAUDES, "cache_control": {"type": "ephemeral"}}]}]),
+        (
+            "messages",
+            CLAUDES,
+            [
+                {"role": "user", "content": "Look."},
+                {"role": "assistant", "content": [SCREEN]},
+                {"role": "user", "content": [{"type": "tool_result", "tool_use_id": "t1", "content": [CLAUDES]}]},
+            ],
+        ),
+        ("responses", RESPONSES, [{"role": "user", "content": [{"type": "input_text", "text": "This is broken."}, RESPONSES]}]),
+        (
+            "responses",
+            RESPONSES,
+            [
+                {"role": "user", "content": "Look."},
+                {"type": "function_call", "call_id": "c1", "name": "screenshot", "arguments": "{}"},
+                {"type": "function_call_output", "call_id": "c1", "output": [RESPONSES]},
+            ],
+        ),
+    ],
+)
+def test_pictures_of_turns_that_were_summed_up_are_still_sent(endpoint: Any, picture: Any, early: Messages) -> None:
+    head, *rest = chat(7)
+    body = [head, *early, {"role": "assistant", "content": "I see."}, *rest, {"role": "user", "content": "And now?"}]
+    shown, ctx = sent(History(ALWAYS, prices()), body, endpoint=endpoint)
+    assert len(shown) < len(body)
+    summary = shown[1]["content"]
+    assert summary[1:] == [picture]
+    assert "9000" in summary[0]["text"]
+    assert summary[0]["type"] == ("input_text" if endpoint == "responses" else "text")
+    assert ctx.decisions[0].tokens_after == sum(tokens_of(message, "house/model") for message in shown)
+
+
+def items(messages: Messages) -> list[dict[str, Any]]:
+    """A chat as the Responses API's items, with the reasoning that stood before each call."""
+    found: list[dict[str, Any]] = []
+    for number, message in enumerate(messages):
+        for call in message.get("tool_calls") or ():
+            found.append({"type": "reasoning", "id": f"rs_{number}", "summary": []})
+            said = call["function"]
+            found.append({"type": "function_call", "call_id": call["id"], "name": said["name"], "arguments": said["arguments"]})
+        if message["role"] == "tool":
+            found.append({"type": "function_call_output", "call_id": message["tool_call_id"], "output": message["content"]})
+        elif not message.get("tool_calls"):
+            found.append(dict(message))
+    return found
+
+
+@given(conversations())
+@settings(max_examples=40, deadline=None)
+def test_items_of_the_responses_api_keep_their_pairs_and_their_reasoning(messages: Messages) -> None:
+    technique = History(ALWAYS, prices())
+    for body in asked(items(messages)):
+        shown, _ = sent(technique, body, endpoint="responses")
+        assert str(shown[-1].get("content")).startswith(str(body[-1].get("content")))
+        assert {name for item in shown for name in results_in(item)} == {name for item in shown for name in calls_in(item)}
+        for place, item in enumerate(shown):
+            assert item.get("type") != "function_call" or shown[place - 1].get("type") in ("reasoning", "function_call")
+
+
+def test_an_agents_items_are_sent_as_short_as_the_same_chat() -> None:
+    found = [
+        {"flight": f"HAT{number:03d}", "from": "JFK", "to": "SEA", "price": 100 + number, "seats": {"economy": 4}} for number in range(12)
+    ]
+    call = {"id": "c1", "type": "function", "function": {"name": "search", "arguments": "{}"}}
+    loop = [
+        {"role": "assistant", "content": None, "tool_calls": [call]},
+        {"role": "tool", "tool_call_id": "c1", "content": json.dumps(found)},
+    ]
+    body = [*chat(1), {"role": "user", "content": "Find flights."}, *loop]
+    as_chat, _ = sent(History(prices=prices(read=1.0)), body)
+    as_items, _ = sent(History(prices=prices(read=1.0)), items(body), endpoint="responses")
+    assert as_items[-1]["output"] == as_chat[-1]["content"] != json.dumps(found)
+    assert as_items[-2] == items(body)[-2]
+
+
+def test_a_stub_of_an_item_is_read_whole_again() -> None:
+    from tests.techniques.test_history_fetch import looked_up
+
+    body = items(looked_up(12))
+    answers = [reply_with("[[recall 11]]"), reply_with("It was damaged.")]
+    model = FakeModel(answers)
+    technique = History(Terms(when="always", every_turns=2, keep_turns=1, keep_results=2), prices())
+    reply, _ = send(Request("house/model", tuple(body), session="s", endpoint="responses"), model, technique)
+    first, second = (json.dumps(call.request.messages) for call in model.calls)
+    assert reply.text == "It was damaged."
+    assert "facts: " in first
+    assert "[11] " in second

@@ -15,6 +15,7 @@ from frugal_plugins.litellm import install
 from frugal_plugins.text.stubs import read_again
 from tests.contract.litellm.conftest import BASE, MakeRecipe, booked_picousd, invoiced_picousd, rows
 from tests.contract.litellm.proxies import RunningProxy, running
+from tests.techniques.test_history import items
 from tests.techniques.test_history_fetch import THIRD, looked_up
 
 if TYPE_CHECKING:
@@ -31,6 +32,7 @@ TOOL: dict[str, Any] = {"name": "look_up", "description": "Looks an order up.", 
 OPENAI_TOOLS = [{"type": "function", "function": TOOL}]
 ANTHROPIC_TOOLS = [{"name": "look_up", "description": "Looks an order up.", "input_schema": TOOL["parameters"]}]
 BODY, NATIVE = looked_up(12), looked_up(12, "anthropic")[1:]
+ITEMS = [item for item in items(BODY) if item.get("type") != "reasoning"]
 ANSWER = "It was damaged in G2-hall, so I look for another."
 CALL = {"name": "look_up", "arguments": {"order": "W999"}}
 
@@ -107,6 +109,19 @@ async def test_sdk_messages_stream(curious: Sandbox, anthropic: dict[str, Any], 
     assert booked_picousd(recipe) == invoiced_picousd(curious)
 
 
+@pytest.mark.parametrize("stream", [False, True])
+def test_sdk_responses(curious: Sandbox, openai: dict[str, Any], make_recipe: MakeRecipe, stream: bool) -> None:
+    recipe = install(make_recipe(**HISTORY))
+    answer = litellm.responses(model="openai/gpt-4o", input=ITEMS, tools=[{"type": "function", **TOOL}], stream=stream, **openai)
+    events = list(answer) if stream else []
+    whole = events[-1].response if stream else answer
+    assert whole.output_text == ANSWER
+    assert [item.type for item in whole.output] == ["message", "function_call"]
+    assert "recall" not in "".join(event.delta for event in events if event.type == "response.output_text.delta")
+    seen_twice(curious)
+    assert booked_picousd(recipe) == invoiced_picousd(curious)
+
+
 async def test_a_stream_of_litellms_own_hooks_is_left_without_stubs(
     curious: Sandbox, openai: dict[str, Any], make_recipe: MakeRecipe
 ) -> None:
@@ -129,11 +144,11 @@ def proxy_with_history(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run
         yield up
 
 
-# Each of these asks another model, since what one has paid to read again keeps the next from having stubs.
+# Each of these is another tenant's, since what one has paid to read again keeps the next from having stubs.
 
 
 def named(session: str) -> dict[str, Any]:
-    return {"metadata": {"frugal": {"session": session}}}
+    return {"metadata": {"frugal": {"session": session, "tenant": session}}}
 
 
 @pytest.fixture
@@ -146,7 +161,7 @@ def proxied(proxy_with_history: RunningProxy) -> RunningProxy:
 
 @pytest.mark.parametrize("stream", [False, True])
 def test_proxy(proxied: RunningProxy, stream: bool) -> None:
-    asked: dict[str, Any] = {"model": "mini" if stream else "gpt-4o", "messages": BODY, "tools": OPENAI_TOOLS, "stream": stream}
+    asked: dict[str, Any] = {"model": "gpt-4o", "messages": BODY, "tools": OPENAI_TOOLS, "stream": stream}
     asked["extra_body"] = named(f"chat {stream}")
     answer: Any = proxied.client.chat.completions.create(**asked)
     if stream:
@@ -159,9 +174,20 @@ def test_proxy(proxied: RunningProxy, stream: bool) -> None:
 
 
 @pytest.mark.parametrize("stream", [False, True])
+def test_proxy_responses(proxied: RunningProxy, stream: bool) -> None:
+    asked: dict[str, Any] = {"model": "gpt-4o", "input": ITEMS, "tools": [{"type": "function", **TOOL}]}
+    asked["extra_body"] = named(f"responses {stream}")
+    answer: Any = proxied.client.responses.create(**asked, stream=stream)
+    whole = list(answer)[-1].response if stream else answer
+    assert whole.output_text == ANSWER
+    seen_twice(proxied.sandbox)
+    proxied.books_agree(1)
+
+
+@pytest.mark.parametrize("stream", [False, True])
 def test_proxy_messages(proxied: RunningProxy, stream: bool) -> None:
     asked: dict[str, Any] = {
-        "model": "haiku" if stream else "sonnet",
+        "model": "sonnet",
         "messages": NATIVE,
         "tools": ANTHROPIC_TOOLS,
         "max_tokens": 900,

@@ -139,16 +139,25 @@ def test_sdk_responses_long_conversations_are_summed_up(sandbox: Sandbox, openai
     assert booked_picousd(recipe) == invoiced_picousd(sandbox)
 
 
-@pytest.mark.parametrize("kept", ["at the provider", "calls"])
+def test_sdk_responses_calls_are_summed_up_with_their_turn(sandbox: Sandbox, openai: dict[str, Any], make_recipe: MakeRecipe) -> None:
+    install(make_recipe(history=HISTORY, cap="off", cache="off"))
+    call = {"type": "function_call", "call_id": "c1", "name": "find", "arguments": '{"order": "A-17"}'}
+    found = {"type": "function_call_output", "call_id": "c1", "output": '[{"order": "A-17"}]'}
+    litellm.responses(model="openai/gpt-4o", input=[_conversation(8)[0], call, found, *_conversation(8)[1:]], **openai)
+    sent = sandbox.requests()[-1].body["input"]
+    assert not any("call_id" in item for item in sent)
+    assert "A-17" in str(sent[0]["content"])
+
+
+@pytest.mark.parametrize("kept", ["at the provider", "by reference"])
 def test_sdk_responses_other_conversations_go_on_as_they_are(
     sandbox: Sandbox, openai: dict[str, Any], make_recipe: MakeRecipe, kept: str
 ) -> None:
     install(make_recipe(history=HISTORY, cap="off", cache="off"))
     named = litellm.responses(model="openai/gpt-4o", input="Tell me of Rome.", **openai).id
     given = _conversation(8)
-    if kept == "calls":
-        call = {"type": "function_call", "call_id": "c1", "name": "find", "arguments": "{}"}
-        given[1:1] = [call, {"type": "function_call_output", "call_id": "c1", "output": "[]"}]
+    if kept == "by reference":
+        given[1:1] = [{"type": "item_reference", "id": "msg_1"}]
     more = {"previous_response_id": named} if kept == "at the provider" else {}
     answer = litellm.responses(model="openai/gpt-4o", input=given, **more, **openai)
     assert sandbox.requests()[-1].body["input"] == given
