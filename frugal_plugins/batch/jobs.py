@@ -242,7 +242,7 @@ def _close_if_over(desk: Desk, *, held_back: bool) -> bool:
         stuck = (held_back or (planned and desk.late())) and not open_batches(desk) and desk.settings.max_usd is not None
         if not stuck:
             return False
-        state, why = "held", f"{planned:,} calls could cross max_usd of {desk.settings.max_usd}; allow more and run the job again"
+        state, why = "held", f"{planned:,} calls could cross max_usd of {desk.settings.max_usd:f}; allow more and run the job again"
     with desk.store.writing() as db:
         closed = db.execute("UPDATE jobs SET state = ?, why = ? WHERE id = ? AND state = 'open'", (state, why, desk.job)).rowcount
     desk.persisted("closed")

@@ -7,7 +7,6 @@ import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
-from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import Literal, cast
 
@@ -22,6 +21,7 @@ from frugal_plugins.cli.batch_output import writer
 from frugal_plugins.cli.batch_tables import batch_bar, figures, plan_figures, plan_table, status_table
 from frugal_plugins.cli.failures import FAILED, INTERRUPTED
 from frugal_plugins.cli.lines import EVERYTHING, InputLines
+from frugal_plugins.cli.options import dollars
 from frugal_plugins.cli.provider import environment, needs_sandbox, pointed_at
 from frugal_plugins.cli.screen import note, result
 from frugal_plugins.cli.watched import WatchedRecipe
@@ -182,16 +182,6 @@ def write_results(store: str, job: str, output: Path, *, as_json: bool) -> None:
     result({**counts, "output": str(output)}, lambda: table(f"results of {job}", ("", ""), words), as_json=as_json)
     if counts["failed"] or counts["under_way"]:
         raise typer.Exit(FAILED)
-
-
-def dollars(written: str | None) -> Decimal | None:
-    """Dollars as they are typed."""
-    if written is None:
-        return None
-    try:
-        return Decimal(written.strip().removeprefix("$"))
-    except InvalidOperation as error:
-        raise typer.BadParameter("give dollars as a number, for example 2.50", param_hint="--max-usd") from error
 
 
 def _input(recipe: Recipe, source: str) -> InputLines:

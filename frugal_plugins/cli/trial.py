@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from frugal_plugins.cli.provider import environment, keys_for, load_litellm, pointed_at
 from frugal_plugins.cli.watched import Watch, WatchedRecipe, watching
-from frugal_plugins.errors import LedgerError
+from frugal_plugins.errors import InputError, LedgerError
 from frugal_plugins.prices import bare_name
 from frugal_plugins.report.evidence import BilledCall, Evidence, WrongAnswer, read_evidence, reconcile
 from frugal_plugins.sandbox import Invoice, Sandbox, VirtualClock
@@ -77,6 +77,9 @@ def run_trial(source: str, items: Sequence[WorkItem], ledger: Path, show: Show) 
     with environment({"FRUGAL_LEDGER": str(ledger), "FRUGAL_OFF": None, "FRUGAL_MODE": None}):
         recipe = WatchedRecipe.rehearse(source, clock=clock.now)
         try:
+            if recipe.off or not recipe.steps:
+                words = "has no technique on, so there is nothing to compare; name another with --recipe"
+                raise InputError(f"the recipe '{recipe.name}' {words}")
             before = _untouched(recipe, items, show)
             after = _through(recipe, clock, items, before, show)
             _write_down(recipe)

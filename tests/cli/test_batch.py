@@ -173,3 +173,12 @@ def test_no_key_is_said_before_anything_is_paid(cli: Cli, questions: Path, monke
     ran = cli("batch", "submit", "recipe.yaml", "-i", str(questions), "--live")
     assert ran.exit_code == 2
     assert "OPENAI_API_KEY" in ran.stderr
+
+
+@pytest.mark.parametrize("usd", ["nan", "inf", "-3", "three"])
+def test_a_limit_that_is_no_dollars_is_refused_before_anything_is_written(cli: Cli, folder: Path, usd: str) -> None:
+    write_lines(folder / "in.jsonl", requests(2))
+    ran = cli("batch", "submit", "recipe.yaml", "--input", "in.jsonl", "--max-usd", usd)
+    assert ran.exit_code == 2
+    assert "give dollars as a number" in ran.stderr
+    assert not list(folder.glob("frugal-batch*"))

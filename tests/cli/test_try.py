@@ -128,6 +128,12 @@ def test_a_ledger_of_the_user_is_never_overwritten(cli: Cli, folder: Path) -> No
     assert (folder / "mine.sqlite").read_text() == "precious"
 
 
+@pytest.mark.parametrize("name", ["embed", "off.yaml"])
+def test_a_recipe_without_a_technique_has_nothing_to_be_tried(cli: Cli, folder: Path, name: str) -> None:
+    (folder / "off.yaml").write_text("mode: off\n" + (folder / "recipe.yaml").read_text())
+    assert "has no technique on, so there is nothing to compare" in cli.json("try", "--recipe", name, code=2)["error"]
+
+
 def test_a_recipe_that_makes_answers_worse_is_found_out(cli: Cli, folder: Path) -> None:
     (folder / "greedy.yaml").write_text(
         "tiers:\n  simple: {models: [openai/gpt-4o-mini, anthropic/claude-haiku-4-5]}\n"
