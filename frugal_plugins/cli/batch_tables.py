@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -14,8 +15,9 @@ from rich.table import Table
 from frugal_plugins.batch import JobStatus
 from frugal_plugins.batch.planning import Plan
 from frugal_plugins.cli.progress import bar
+from frugal_plugins.cli.screen import console, note
 from frugal_plugins.report.text import table
-from frugal_plugins.report.words import money, number
+from frugal_plugins.report.words import money, number, utc
 
 
 def figures(status: JobStatus) -> dict[str, Any]:
@@ -106,11 +108,17 @@ def _moment(seconds: float) -> str:
 
 @contextmanager
 def batch_bar(total: int, already: int = 0) -> Iterator[Callable[[JobStatus], None]]:
-    """A bar for a job, with its dollars and the states of its batches."""
+    """A bar for a job, with its dollars and the states of its batches; where nobody watches, a line whenever those states change."""
+    watched, said = console(stderr=True).is_terminal, ""
     with bar(total, TimeElapsedColumn()) as show:
 
         def show_job(now: JobStatus) -> None:
+            nonlocal said
             states = ", ".join(sorted({f"{one['provider']} {one['status'] or one['state']}" for one in now.batches}))
             show(already + now.done + now.failed, f"{money(now.spent_usd)} spent; {states}")
+            if not watched and states != said:
+                done = already + now.done + now.failed
+                note(f"{utc(time.time())} UTC  {done:,} of {total:,} rows, {money(now.spent_usd)} spent; {states}")
+            said = states
 
         yield show_job

@@ -182,3 +182,11 @@ def test_a_limit_that_is_no_dollars_is_refused_before_anything_is_written(cli: C
     assert ran.exit_code == 2
     assert "give dollars as a number" in ran.stderr
     assert not list(folder.glob("frugal-batch*"))
+
+
+def test_where_nobody_watches_each_change_of_a_job_is_a_line(cli: Cli, folder: Path) -> None:
+    """A job of a day in a container's log must not look like one that hangs."""
+    write_lines(folder / "in.jsonl", requests(3))
+    said = cli("batch", "submit", "recipe.yaml", "--input", "in.jsonl").stderr
+    assert "of 3 rows, $0.00 spent; openai" in said
+    assert said.count("spent; ") <= 6
