@@ -55,6 +55,9 @@ class Wording:
         return found.with_(lane="batch" if lane == "batch" else said, billed_as=model)
 
 
+PLAIN: Final = Wording()
+"""The provider's own words, for calls of which a host that has others knows nothing."""
+
 _MISTRALS: Final = {"max_completion_tokens": "max_tokens", "seed": "random_seed"}
 _NOT_MISTRALS: Final = frozenset({"user", "store", "metadata", "logit_bias", "logprobs", "top_logprobs", "service_tier"})
 

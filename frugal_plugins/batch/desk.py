@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any, Final
@@ -135,6 +135,15 @@ class Desk:
     def stopping(self) -> bool:
         """Whether somebody, here or in another process, has asked for the job to be stopped."""
         return bool(self.store.count("SELECT count(*) FROM jobs WHERE id = ? AND state = 'cancelling'", self.job))
+
+    def judging_rows(self, rows: Iterable[int]) -> frozenset[int]:
+        """Which of these rows are delivered and wait for a judge only."""
+        if self.recipe.sample_judge is None:
+            return frozenset()
+        wanted = sorted(set(rows))
+        marks = ",".join("?" * len(wanted))
+        found = self.store.all(f"SELECT n FROM rows WHERE job = ? AND state = 'judging' AND n IN ({marks})", self.job, *wanted)
+        return frozenset(row["n"] for row in found)
 
     def usd(self, model: str, usage: Usage, lane: PriceLane) -> Decimal | None:
         """What a call costs; None for a model without a price in that lane."""

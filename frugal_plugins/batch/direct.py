@@ -109,10 +109,10 @@ def go_direct(desk: Desk) -> int:
     return changed
 
 
-def give_up(desk: Desk, words: str) -> int:
-    """What is still only planned ends as an error. Returns how many calls that were."""
+def give_up(desk: Desk, words: str, only: str = "") -> int:
+    """What is still only planned ends as an error, or `only` what a condition fits. Returns how many calls that were."""
     count = 0
-    while planned := desk.store.all("SELECT row, n FROM calls WHERE job = ? AND state = 'planned' LIMIT ?", desk.job, _AT_ONCE):
+    while planned := desk.store.all(f"SELECT row, n FROM calls WHERE job = ? AND state = 'planned' {only} LIMIT ?", desk.job, _AT_ONCE):
         with desk.store.writing() as db:
             for call in planned:
                 give_back(desk, db, (call["row"], call["n"]), 0, words, again=False)

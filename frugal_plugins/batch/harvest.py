@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any, Final
 
+from frugal_plugins.batch.bodies import PLAIN, Wording
 from frugal_plugins.batch.desk import Desk
 from frugal_plugins.batch.lanes import Lane, Result, Shown
 from frugal_plugins.batch.rows import reply_text, to_json, usage_json
@@ -63,6 +64,7 @@ def _take(desk: Desk, batch: Mapping[str, Any], results: Sequence[Result], taken
         for place, call in desk.store.calls_of(desk.job, rows, "row, n, batch, state").items()
         if call["batch"] == batch["id"] and call["state"] == "batched"
     }
+    judged = desk.judging_rows(rows)
     for result in results:
         place = _place(result.custom_id, batch["tag"])
         if place is None:
@@ -71,7 +73,7 @@ def _take(desk: Desk, batch: Mapping[str, Any], results: Sequence[Result], taken
         if result.custom_id in taken.seen:
             taken.repeated += 1
             continue
-        reply = _reply(desk, batch, place[0], result, taken, place)
+        reply = _reply(PLAIN if place[0] in judged else desk.wording, batch, result, taken, place)
         if reply is None:
             continue
         taken.seen.add(result.custom_id)
@@ -93,7 +95,7 @@ _ANSWERED: Final = (
     "UPDATE calls SET state = 'answered', reply = ?, raw = ?, picousd = ?, body = NULL "
     "WHERE job = ? AND row = ? AND n = ? AND batch = ? AND state = 'batched'"
 )
-_READY: Final = "UPDATE rows SET state = 'ready' WHERE job = ? AND n = ? AND state = 'waiting'"
+_READY: Final = "UPDATE rows SET state = 'ready' WHERE job = ? AND n = ? AND state IN ('waiting', 'judging')"
 _FOLLOWERS: Final = (
     "UPDATE rows SET state = 'ready' WHERE job = ? AND state = 'waiting' AND n IN "
     "(SELECT row FROM calls WHERE job = ? AND leader_row = ? AND leader_n = ?)"
@@ -107,13 +109,13 @@ def wake(desk: Desk, db: Any, places: Sequence[tuple[int, int]]) -> None:
         db.executemany(_FOLLOWERS, [(desk.job, desk.job, *place) for place in places])
 
 
-def _reply(desk: Desk, batch: Mapping[str, Any], row: int, result: Result, taken: Taken, place: tuple[int, int]) -> Reply | None:
+def _reply(wording: Wording, batch: Mapping[str, Any], result: Result, taken: Taken, place: tuple[int, int]) -> Reply | None:
     """The answer of a line; an error is kept for when all lines have been seen."""
     if result.body is None:
         taken.errors[place] = (result.error or "no reason given", result.again)
         return None
     try:
-        return desk.wording.reply(row, batch["model"], result.body, "batch")
+        return wording.reply(place[0], batch["model"], result.body, "batch")
     except InputError as error:
         taken.errors[place] = (str(error), True)
         return None

@@ -15,6 +15,7 @@ from frugal_plugins.batch.bodies import Wording
 from frugal_plugins.batch.desk import Desk
 from frugal_plugins.batch.direct import give_up, go_direct, resume_direct, send_direct
 from frugal_plugins.batch.forming import form_batches
+from frugal_plugins.batch.judging import drop_judging
 from frugal_plugins.batch.planning import Plan, plan_rows
 from frugal_plugins.batch.postgres_store import open_store
 from frugal_plugins.batch.reading import JobStatus, RowResult, committed_usd, results_of, status_of
@@ -112,7 +113,7 @@ class BatchJobs:
         with self._at(job) as desk:
             if desk is not None and not desk.stopping():
                 advance_rows(desk, desk.stopping)
-                desk_held = form_batches(desk)
+                desk_held = _form(desk)
                 _advance_batches(desk, only=("intended", "uploaded"))
                 _close_if_over(desk, held_back=desk_held)
         return self.status(job)
@@ -204,9 +205,10 @@ def _step(desk: Desk) -> float | None:
     advance_rows(desk, desk.stopping)
     held_back = False
     if late:
+        drop_judging(desk, "the deadline came first")
         go_direct(desk)
     else:
-        held_back = form_batches(desk)
+        held_back = _form(desk)
         _advance_batches(desk, only=("intended", "uploaded"))
     while not desk.stopping() and send_direct(desk):
         advance_rows(desk)
@@ -218,6 +220,14 @@ def _step(desk: Desk) -> float | None:
     if desk.stopping():
         return stop_job(desk)
     return None if _close_if_over(desk, held_back=held_back) else next_look(desk)
+
+
+def _form(desk: Desk) -> bool:
+    """Form batches; whether some calls were held back by the dollar limit. Judges give way to answers there."""
+    held_back = form_batches(desk)
+    if held_back and drop_judging(desk, "the dollar limit came first"):
+        advance_rows(desk, desk.stopping)
+    return held_back
 
 
 def _look_now(desk: Desk) -> None:
@@ -235,7 +245,7 @@ def _advance_batches(desk: Desk, only: tuple[str, ...] = ()) -> None:
 
 def _close_if_over(desk: Desk, *, held_back: bool) -> bool:
     """Whether the job is over: all rows are, or what is left does not fit the dollar limit."""
-    left = desk.store.count("SELECT count(*) FROM rows WHERE job = ? AND state IN ('new', 'waiting', 'ready')", desk.job)
+    left = desk.store.count("SELECT count(*) FROM rows WHERE job = ? AND state IN ('new', 'waiting', 'ready', 'judging')", desk.job)
     state, why = ("done", None)
     if left:
         planned = desk.store.count("SELECT count(*) FROM calls WHERE job = ? AND state = 'planned'", desk.job)

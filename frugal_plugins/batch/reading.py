@@ -62,6 +62,7 @@ class JobStatus:
         late_rows: calls that were filled in that way, by lane.
         lost_usd: what was paid for answers that never came.
         usual_seconds: how long such batches have taken in this store; None where none has ended yet.
+        judging: of the rows that are done, those whose answer a judge still looks at, as the recipe's `judge:` asks.
         expected_seconds: when the batches under way are expected to end, unix seconds; None where nobody can tell.
     """
 
@@ -81,6 +82,7 @@ class JobStatus:
     usual_seconds: float | None
     expected_seconds: float | None
     batches: tuple[Mapping[str, Any], ...]
+    judging: int = 0
 
     @property
     def over(self) -> bool:
@@ -112,7 +114,7 @@ def status_of(store: JobStore, job: str, now: float | None = None) -> JobStatus:
         state=row["state"],
         why=row["why"],
         rows=row["rows"],
-        done=states.get("done", 0),
+        done=states.get("done", 0) + states.get("judging", 0),
         failed=states.get("failed", 0),
         asked_once=count("SELECT count(*) FROM calls WHERE job = ? AND state = 'same'", job),
         planned=count("SELECT count(*) FROM calls WHERE job = ? AND state = 'planned'", job),
@@ -124,6 +126,7 @@ def status_of(store: JobStore, job: str, now: float | None = None) -> JobStatus:
         deadline_seconds=row["created"] + settings.window_hours * 3600,
         usual_seconds=None if usual is None else usual["s"],
         expected_seconds=_expected(store, settings, batches, time.time() if now is None else now),
+        judging=states.get("judging", 0),
         batches=tuple({name: value for name, value in batch.items() if name != "submitted_at"} for batch in batches),
     )
 

@@ -38,13 +38,14 @@ class Unbooked(Recipe):
 
 @dataclass(frozen=True, slots=True)
 class Replayed:
-    """How far a row got: it wants `call`, or it is over with `reply` or `error`."""
+    """How far a row got: it wants `call`, or it is over with `reply` or `error`; `judged` is what came of asking a judge about it."""
 
     ctx: Context
     request: Request
     call: Call | None = None
     reply: Reply | None = None
     error: str | None = None
+    judged: Journaled | None = None
 
 
 def replay(
@@ -65,14 +66,13 @@ def replay(
         return Replayed(ctx, asked, error=refused)
     try:
         run = Run(flow, ctx)
-        for entry in journal:
-            if run.call is None:
-                break
-            _feed(run, ctx, entry)
+        left = list(journal)
+        while left and run.call is not None:
+            _feed(run, ctx, left.pop(0))
     except CallFailed as error:
         return Replayed(ctx, asked, error=str(error))
     if run.call is None:
-        return Replayed(ctx, asked, reply=run.result())
+        return Replayed(ctx, asked, reply=run.result(), judged=left[0] if left else None)
     call = run.call
     flow.close()
     return Replayed(ctx, asked, call=call)

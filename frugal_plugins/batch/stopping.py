@@ -12,6 +12,7 @@ from typing import Final
 from frugal_plugins.batch.desk import Desk
 from frugal_plugins.batch.direct import give_up
 from frugal_plugins.batch.http import NoAnswer, Refusal
+from frugal_plugins.batch.judging import drop_judging
 from frugal_plugins.batch.store import JobStore, JobTaken
 from frugal_plugins.batch.submitting import advance_batch, open_batches, release
 from frugal_plugins.batch.waves import advance_rows
@@ -57,6 +58,7 @@ def stop_job(desk: Desk) -> float | None:
         advance_batch(desk, batch)
     if open_batches(desk):
         return next_look(desk)
+    drop_judging(desk, "the job was cancelled")
     advance_rows(desk, refused=CANCELLED)
     while give_up(desk, CANCELLED):
         advance_rows(desk, refused=CANCELLED)  # a row whose second call is not asked may still end with the first one's answer

@@ -5,15 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final
 
+from frugal_plugins.batch.bodies import PLAIN, Wording
 from frugal_plugins.batch.desk import Desk
 from frugal_plugins.batch.fronts import Front, front_of
+from frugal_plugins.batch.judging import heard, question_on
 from frugal_plugins.batch.places import BATCHED, lane_problem, length_problem, size_problem
 from frugal_plugins.batch.replay import Replayed, entry_of, replay
 from frugal_plugins.batch.rows import Journaled, StoredRow, byte_size, reply_text, to_json
 from frugal_plugins.errors import InputError
 from frugal_plugins.flow import Call
 from frugal_plugins.prices import provider_of
-from frugal_plugins.request import fingerprint
+from frugal_plugins.request import Request, fingerprint
 
 CHUNK: Final = 500
 
@@ -56,6 +58,13 @@ def _advance(desk: Desk, rows: list[StoredRow], *, new: bool, refused: str | Non
         got = replay(desk.unbooked, row, journal, desk.reachable_for(row.request.endpoint), problem)
         if got.call is not None:
             asking.append((row, len(journal), got))
+        elif got.judged is not None:
+            heard(desk, got, got.judged)
+            writes[_STATE].append(("done", desk.job, row.n))  # its answer was delivered before
+            over.append(got)
+        elif (question := question_on(desk, got)) is not None:
+            _over(desk, row, got, journal, writes, state="judging")
+            _plan(desk, row, len(journal), _draw(desk, row, question, PLAIN), question, writes)
         else:
             over.append(_over(desk, row, got, journal, writes))
     over += _ask(desk, asking, writes)
@@ -82,9 +91,9 @@ def _book(desk: Desk, over: list[Replayed]) -> None:
         desk.persisted("booked")
 
 
-def _over(desk: Desk, row: StoredRow, got: Replayed, journal: list[Journaled], writes: Writes) -> Replayed:
+def _over(desk: Desk, row: StoredRow, got: Replayed, journal: list[Journaled], writes: Writes, state: str = "done") -> Replayed:
     result = None if got.reply is None else to_json(_result(got, journal, row))
-    writes[_OVER].append(("failed" if got.reply is None else "done", result, got.error, desk.job, row.n))
+    writes[_OVER].append(("failed" if got.reply is None else state, result, got.error, desk.job, row.n))
     return got
 
 
@@ -95,7 +104,7 @@ def _ask(desk: Desk, asking: list[tuple[StoredRow, int, Replayed]], writes: Writ
     for row, n, got in asking:
         assert got.call is not None
         try:
-            drawn.append((row, n, got.call, _draw(desk, row, got.call)))
+            drawn.append((row, n, got.call, _draw(desk, row, got.call.request, desk.wording)))
         except InputError as error:
             refused.append(_over(desk, row, Replayed(got.ctx, got.request, error=str(error)), [], writes))
     leaders = _leaders(desk, (one.digest for _, _, _, one in drawn))
@@ -108,13 +117,17 @@ def _ask(desk: Desk, asking: list[tuple[StoredRow, int, Replayed]], writes: Writ
             continue
         if one.digest is not None:
             leaders[one.digest] = (row.n, n, False)
-        front = one.front
-        writes[_NEW_CALL].append(
-            (desk.job, row.n, n, one.provider, model, endpoint, one.lane, one.text, one.size, one.tokens, one.inputs, one.digest, one.worst,
-             front.whole, front.whole_tokens, front.head, front.head_tokens)
-        )  # fmt: skip
+        _plan(desk, row, n, one, call.request, writes)
         writes[_STATE].append(("waiting", desk.job, row.n))
     return refused
+
+
+def _plan(desk: Desk, row: StoredRow, n: int, one: _Drawn, request: Request, writes: Writes) -> None:
+    front = one.front
+    writes[_NEW_CALL].append(
+        (desk.job, row.n, n, one.provider, request.model, request.endpoint, one.lane, one.text, one.size, one.tokens, one.inputs,
+         one.digest, one.worst, front.whole, front.whole_tokens, front.head, front.head_tokens)
+    )  # fmt: skip
 
 
 class _Drawn:
@@ -134,15 +147,14 @@ class _Drawn:
         self.front = Front()
 
 
-def _draw(desk: Desk, row: StoredRow, call: Call) -> _Drawn:
+def _draw(desk: Desk, row: StoredRow, request: Request, wording: Wording) -> _Drawn:
     """A call in the provider's words. Raises InputError for one nobody can answer."""
-    request = call.request
     provider = provider_of(request.model) or "unknown"
     problem = lane_problem(request)
     if problem is not None and (desk.settings.no_lane == "refuse" or request.endpoint != "chat"):
         raise InputError(problem)
     lane = "standard" if problem is not None else "batch"
-    body = desk.wording.body(row.n, request) if provider in BATCHED else _plain(call)
+    body = wording.body(row.n, request) if provider in BATCHED else _plain(request)
     text = to_json(body)
     size = byte_size(text)
     too_large = size_problem(size, desk.settings.most_bytes)
@@ -174,9 +186,9 @@ def _leaders(desk: Desk, digests: Iterable[str | None]) -> dict[str, tuple[int, 
     return {one["digest"]: (one["row"], one["n"], one["state"] in ("answered", "failed")) for one in found}
 
 
-def _plain(call: Call) -> dict[str, Any]:
+def _plain(request: Request) -> dict[str, Any]:
     """What LiteLLM is asked, for a provider without a batch lane."""
-    return {**call.request.params, "model": call.request.model, "messages": [dict(message) for message in call.request.messages]}
+    return {**request.params, "model": request.model, "messages": [dict(message) for message in request.messages]}
 
 
 def _result(over: Replayed, journal: list[Journaled], row: StoredRow) -> dict[str, Any]:

@@ -47,6 +47,8 @@ def status_table(status: JobStatus) -> Table:
     ]
     if status.planned:
         rows.insert(5, ("not handed in yet (waiting, or more than the dollar limit allows)", f"{status.planned:,}"))
+    if status.judging:
+        rows.insert(3, ("of these, a judge still looks at, on a sample", f"{status.judging:,}"))
     if status.late_rows:
         rows.append(("rows filled in before the deadline", ", ".join(f"{count:,} {lane}" for lane, count in status.late_rows.items())))
     if status.expected_seconds is not None:

@@ -66,6 +66,8 @@ def _found(found: Measured, asked: Asked) -> Iterator[tuple[str, Cell]]:
         yield "answers judged on a sample", (f"{found.judged:,}, for {money(_usd(found.judging_usd))}", asked.href(technique="judge"))
         if found.net_usd is not None:
             yield "saved, less the judging", money(_usd(found.net_usd))
+    if found.not_judged:
+        yield "drawn for the sample and not judged", (f"{found.not_judged:,}", asked.href(technique="judge"))
 
 
 def _savings(found: Measured, asked: Asked) -> Iterator[str]:

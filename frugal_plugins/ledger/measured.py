@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, NamedTuple
 
 from frugal_plugins.ledger.reader import Period
 from frugal_plugins.ledger.reading import Db, edges
@@ -75,6 +75,7 @@ class Measured:
         by_technique: only where one technique alone acted on a kind of work.
         together: the techniques that acted together and cannot be told apart.
         quality: how answers went, by measure.
+        not_judged: how many answers of batches were drawn for that sample and not judged; their decisions say why.
         judged, judging_usd: how many answers a judge looked at on a sample, and what that cost; not part of `saving`.
         words: what a reader has to know before believing it.
     """
@@ -90,6 +91,7 @@ class Measured:
     quality: Mapping[str, Difference] = field(default_factory=dict)
     judged: int = 0
     judging_usd: float = 0.0
+    not_judged: int = 0
     words: tuple[str, ...] = ()
 
     @property
@@ -103,16 +105,20 @@ def measure(db: Db, period: Period) -> Measured:
     groups = _booked(db, period)
     if not any(group == CONTROL or group.startswith(_WITHOUT) for group in groups):
         booked = groups.get(TREATED, 0)
-        return Measured(0, 0, booked, 0.0, None, words=(_no_control(booked),))
+        sampled = _judging(db, period)
+        return Measured(
+            0, 0, booked, 0.0, None, judged=sampled.judged, judging_usd=sampled.usd, not_judged=sampled.left, words=(_no_control(booked),)
+        )  # fmt: skip
     gather(db, period)
     cells = [gathered(db, n) for n in range(len(MEASURES))]
     control, conversations = _size(cells[_USD], CONTROL)
     treated, _ = _size(cells[_USD], TREATED)
-    judged, judging_usd = _judging(db, period)
+    sampled = _judging(db, period)
     added = _added(db, cells)
     if not control or not treated:
         return Measured(
-            control, conversations, treated, 0.0, None, added, judged=judged, judging_usd=judging_usd, words=(_no_control(treated),)
+            control, conversations, treated, 0.0, None, added,
+            judged=sampled.judged, judging_usd=sampled.usd, not_judged=sampled.left, words=(_no_control(treated),),
         )  # fmt: skip
     money, quality = _beside(db, cells, CONTROL)
     covered = 0 if money is None else money.treated_requests
@@ -124,7 +130,7 @@ def measure(db: Db, period: Period) -> Measured:
     together = {name for names in acting.values() if len(names) > 1 for name in names} - alone.keys() - added.keys()
     return Measured(
         control, conversations, treated, round(100 * covered / treated, 2), None if money is None else _saving(money), added, alone,
-        tuple(sorted(together)), quality, judged, judging_usd, tuple(words),
+        tuple(sorted(together)), quality, sampled.judged, sampled.usd, sampled.left, tuple(words),
     )  # fmt: skip
 
 
@@ -136,13 +142,29 @@ def _booked(db: Db, period: Period) -> dict[str, int]:
     return {group: int(count) for group, count in db.rows(f"SELECT value, sum(requests) FROM {sums} GROUP BY 1", recipe=period.recipe)}
 
 
-def _judging(db: Db, period: Period) -> tuple[int, float]:
-    """How many answers were judged on a sample, and what that cost."""
+class _Sampled(NamedTuple):
+    """How many answers were judged on a sample, what that cost, and how many that were drawn were left."""
+
+    judged: int
+    usd: float
+    left: int
+
+
+def _judging(db: Db, period: Period) -> _Sampled:
     whole = edges(period)
     where = "dimension = 'technique' AND value = 'judge' AND (CAST(:recipe AS TEXT) IS NULL OR recipe = :recipe)"
     sums = within("rollups", whole["since"], whole["until"], where)
     ((count, saved),) = db.rows(f"SELECT coalesce(sum(requests), 0), coalesce(sum(saved_picousd), 0) FROM {sums}", recipe=period.recipe)
-    return int(count), -float(saved) / 1e12
+    return _Sampled(int(count), -float(saved) / 1e12, _not_judged(db, period))
+
+
+def _not_judged(db: Db, period: Period) -> int:
+    """How many answers were drawn for the sample and left."""
+    whole = edges(period)
+    where = "technique = 'judge' AND action = 'left' AND (CAST(:recipe AS TEXT) IS NULL OR recipe = :recipe)"
+    sums = within("decision_rollups", whole["since"], whole["until"], where)
+    ((count,),) = db.rows(f"SELECT coalesce(sum(decisions), 0) FROM {sums}", recipe=period.recipe)
+    return int(count)
 
 
 def _size(cells: Cells, group: str) -> tuple[int, int]:

@@ -13,7 +13,8 @@ from frugal_plugins.recipe.fields import Number, Section, TierName, dollars
 class JudgeSettings(Section):
     """Has a model judge a sample of answers once the caller has them, so that quality with and without the recipe can be compared.
 
-    Each judgement is a paid call, booked as one and taken off the saving.
+    Each judgement is a paid call, booked as one and taken off the saving. Rows of a batch job are judged in a batch too, once they are
+    delivered.
     """
 
     percent: Number = Field(default=1, ge=0, le=100, description="Share of treated answers that are judged, in percent.")

@@ -112,6 +112,11 @@ class Recipe:
             return self._ledger
 
     @property
+    def sample_judge(self) -> SampleJudge | None:
+        """Who judges a sample of the answers, where the recipe asks for it."""
+        return self._judge
+
+    @property
     def off(self) -> bool:
         """Whether the kill switch FRUGAL_OFF is set: the doors then do nothing at all."""
         return os.environ.get("FRUGAL_OFF", "").lower() in ("1", "true", "yes", "on")

@@ -44,7 +44,7 @@ class SampleJudge:
 
         def run(request: Request) -> Flow:
             reply = yield from rest(request)
-            if ctx.later is not None and self._drawn(ctx) and _can_be_judged(request, reply) and self._may_spend():
+            if ctx.later is not None and self.draws(request, reply, ctx) and self._may_spend():
                 ctx.later.append(afterwards(SAMPLE_JUDGE, self._judge(request, reply, ctx, ledger), ctx))
             return reply
 
@@ -54,13 +54,30 @@ class SampleJudge:
         said = yield Call(judge_request(self.model, request, reply), purpose="judge", technique=SAMPLE_JUDGE)
         with self._lock:
             self._spent_usd += self.prices.cost(self.model, said.usage) or 0
+        self.hear(said, ctx, ledger)
+        return said
+
+    def draws(self, request: Request, reply: Reply, ctx: Context) -> bool:
+        """Whether this answer is one of the sample."""
+        return self._drawn(ctx) and _can_be_judged(request, reply)
+
+    def sets_aside(self, usd: Decimal) -> bool:
+        """Count a judgement that is asked for now and paid for later, where there is money for it today."""
+        with self._lock:
+            self._turn_the_day()
+            if self._spent_usd + usd > self.usd_per_day:
+                return False
+            self._spent_usd += usd
+            return True
+
+    def hear(self, said: Reply, ctx: Context, ledger: Ledger) -> None:
+        """Write down what the judge found."""
         good = read_verdict(said)
         if good is None:
             ctx.note(SAMPLE_JUDGE, "unclear", f"{self.model} said neither good nor bad")
         else:
             ctx.note(SAMPLE_JUDGE, "good" if good else "bad", f"{self.model} judged it, as one of a sample")
             ledger.feedback(ctx.id, good, SAMPLE_JUDGE)
-        return said
 
     def _drawn(self, ctx: Context) -> bool:
         share = self.percent if ctx.group == "treated" and ctx.held_out is None else self.control_percent
@@ -69,11 +86,14 @@ class SampleJudge:
 
     def _may_spend(self) -> bool:
         """Whether there is money left today, and a price to count it by."""
-        today = int(self.clock() // _DAY)
         with self._lock:
-            if today != self._day:
-                self._day, self._spent_usd = today, Decimal(0)
+            self._turn_the_day()
             return self._spent_usd < self.usd_per_day and self.prices.rates(self.model) is not None
+
+    def _turn_the_day(self) -> None:
+        today = int(self.clock() // _DAY)
+        if today != self._day:
+            self._day, self._spent_usd = today, Decimal(0)
 
 
 def _can_be_judged(request: Request, reply: Reply) -> bool:

@@ -42,6 +42,8 @@ def _rows(found: Measured) -> Iterator[tuple[str, str, str]]:
                 yield f"{_NAMES.get(measure, measure)}, for {name}", _both(difference), _span(difference)
     if found.judged:
         yield "answers judged on a sample", f"{found.judged:,}, for {money(Decimal(str(round(found.judging_usd, 12))))}", ""
+    if found.not_judged:
+        yield "drawn for the sample, in batches, and not judged", f"{found.not_judged:,}; their decisions say why", ""
     if found.saving is not None and found.together:
         yield "acting together, not told apart", f"{', '.join(found.together)}; control_each_percent measures each", ""
     for name, difference in found.quality.items():
