@@ -62,16 +62,21 @@ class Rates:
     source: str
     as_of: dt.date
     up_to_input_tokens: int | None = None
+    _nothing_cached: Decimal = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        """Most calls have nothing cached: what that costs is worked out once (zero, with as many places as the rates have)."""
+        object.__setattr__(self, "_nothing_cached", self._cached(0, 0, 0))
 
     def cost(self, usage: Usage) -> Decimal:
         """The dollars `usage` costs at these rates."""
-        return (
-            usage.uncached_input_tokens * self.input_usd
-            + usage.cache_read_tokens * self.cache_read_usd
-            + usage.cache_write_5m_tokens * self.cache_write_5m_usd
-            + usage.cache_write_1h_tokens * self.cache_write_1h_usd
-            + usage.output_tokens * self.output_usd
-        ) / MILLION
+        read, five, hour = usage.cache_read_tokens, usage.cache_write_5m_tokens, usage.cache_write_1h_tokens
+        cached = self._cached(read, five, hour) if read or five or hour else self._nothing_cached
+        plain = max(0, usage.input_tokens - read - five - hour)
+        return (plain * self.input_usd + cached + usage.output_tokens * self.output_usd) / MILLION
+
+    def _cached(self, read: int, five: int, hour: int) -> Decimal:
+        return read * self.cache_read_usd + five * self.cache_write_5m_usd + hour * self.cache_write_1h_usd
 
 
 @dataclass(frozen=True, slots=True)

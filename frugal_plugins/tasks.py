@@ -179,6 +179,9 @@ _RULES: Final[tuple[tuple[str, tuple[_Sign, ...]], ...]] = (
         ),
     ),
 )
+_SIGNS: Final = tuple((name, sign.letters[0], sign) for name, signs in _RULES for sign in signs)
+"""The same one by one, each beside letters of which it needs one."""
+
 _SUPPORT: Final = re.compile(
     r"\bcustomer (?:support|service|care|assistant)\b|\bhelp ?desk\b|"
     r"\b(?:support|live[- ]chat|service) (?:agent|assistant|team|colleague|chat)\b",
@@ -205,10 +208,14 @@ def find_task(request: Request) -> Task | None:
         return None
     asked, told = _ends(request.last_user_text), _ends(_system_text(request))
     lowered = asked.lower()
-    for name, signs in _RULES:
-        for sign in signs:
-            if sign.stands_in(lowered):
-                return Task(name, "rules", f"the request's own words say {name}")
+    for name, letters, sign in _SIGNS:
+        for some in letters:
+            if some in lowered:
+                break
+        else:
+            continue  # the usual case, without the call of a method
+        if sign.stands_in(lowered):
+            return Task(name, "rules", f"the request's own words say {name}")
     said = _said_in_head(told[:_HEAD_CHARS])
     if said not in (None, "support"):
         return Task(said, "rules", f"the system prompt says {said}")

@@ -67,6 +67,8 @@ def as_dict(message: BaseMessage) -> dict[str, Any]:
         said["tool_call_id"] = message.tool_call_id
         if message.status != "success":
             said["status"] = message.status
+    if not message.additional_kwargs:
+        return said
     return said | {k: v for k, v in message.additional_kwargs.items() if k not in _SAID_ELSEWHERE and v is not None and k not in said}
 
 

@@ -169,6 +169,8 @@ def marked(message: AIMessage, note: Mapping[str, Any]) -> AIMessage:
 
 def _detail(details: Mapping[str, Any], name: str) -> int:
     """A count by its name, also where LangChain writes the service tier in front (`flex_cache_read`)."""
+    if not details:
+        return 0
     return sum(int(value or 0) for key, value in details.items() if key == name or key.endswith(f"_{name}"))
 
 

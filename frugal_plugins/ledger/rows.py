@@ -147,6 +147,8 @@ def plain(text: str, longest: int = _LONGEST_CHARS) -> str:
     >>> plain("red\\x1b[31m\\r\\nalert")
     'red [31m  alert'
     """
+    if text.__class__ is str and len(text) <= longest and text.isprintable():
+        return text
     said = str(text)[:longest]
     return said if said.isprintable() else _CONTROL.sub(" ", said).encode("utf-8", "replace").decode()
 
