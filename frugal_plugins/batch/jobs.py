@@ -164,7 +164,8 @@ class BatchJobs:
         """Run every open job of this recipe that nobody else works on, one after the other. Start as many workers as you like."""
         done: list[JobStatus] = []
         while (job := self.store.open_job(self.recipe.name)) is not None:
-            done.append(self.run(job, watch))
+            with suppress(JobTaken):  # somebody was faster
+                done.append(self.run(job, watch))
         return done
 
     def _rest(self, desk: Desk, seconds: float) -> None:

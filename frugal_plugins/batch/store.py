@@ -12,7 +12,7 @@ import json
 import os
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any, Final
 
@@ -103,7 +103,8 @@ class JobStore:
             try:
                 yield
             finally:
-                place.unlink(missing_ok=True)
+                with suppress(OSError):
+                    place.unlink()
 
     def ask_to_stop(self, job: str) -> str:
         """Write down that a job is to be stopped; whoever works on it sees that at the next look. Returns the state it was in.
@@ -117,8 +118,11 @@ class JobStore:
 
     def open_job(self, recipe: str) -> str | None:
         """A job of a recipe that is not over and that nobody works on, the oldest first; None where there is none."""
-        found = self.one("SELECT id FROM jobs WHERE state IN ('open', 'cancelling') AND recipe = ? ORDER BY created, id LIMIT 1", recipe)
-        return None if found is None else str(found["id"])
+        open_jobs = "SELECT id FROM jobs WHERE state IN ('open', 'cancelling') AND recipe = ? ORDER BY created, id"
+        for row in self.all(open_jobs, recipe):
+            with suppress(JobTaken), self.alone(row["id"]):
+                return str(row["id"])
+        return None
 
     def add_job(self, job: str, recipe: str, now: float, settings: BatchSettings, rows: Iterable[NewRow], source: str = "") -> int:
         """Write a job with all its rows, or nothing; `source` says where its recipe is read from.

@@ -161,5 +161,7 @@ def test_two_jobs_of_one_file_can_be_worked_on_at_once(scene: MakeScene, process
     second.add(rows_of(3, text="Another {n}?"), "two")
     with first.store.alone("one"):
         assert second.run("two").done == 3
+        second.add(rows_of(2, text="A third {n}?"), "three")
+        assert [status.job for status in second.work()] == ["three"], "the job another process works on is left to it"
     assert first.run("one").done == 3
     assert not list(one.folder.glob("*.lock"))
