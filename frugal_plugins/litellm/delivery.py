@@ -63,10 +63,9 @@ def offer() -> bool:
 
 def _say_signatures(names: Iterable[str]) -> None:
     """Write the signatures of LiteLLM's functions where `inspect` looks first: where a cache is set, LiteLLM asks twice for every call."""
-    for name in names:
-        function = inspect.unwrap(getattr(litellm, name))
-        if "__signature__" not in vars(function):
-            function.__signature__ = inspect.signature(function)
+    for function in (inspect.unwrap(getattr(litellm, name)) for name in names if hasattr(litellm, name)):
+        if inspect.isfunction(function) and "__signature__" not in vars(function):
+            function.__signature__ = inspect.signature(function)  # type: ignore[attr-defined]
 
 
 def through_the_cache(data: Mapping[str, Any], router: Any) -> bool:

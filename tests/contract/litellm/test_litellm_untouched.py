@@ -9,6 +9,7 @@ import litellm
 import pytest
 
 from frugal_plugins.litellm import install, uninstall
+from frugal_plugins.litellm.delivery import offer
 from frugal_plugins.sandbox import Fault
 from tests.contract.litellm.conftest import MakeRecipe, rows, user
 
@@ -220,3 +221,12 @@ def test_a_plain_answer_gains_only_our_note(openai: dict[str, Any], make_recipe:
     noted = answer._hidden_params["frugal"]
     assert noted == {"id": rows(recipe)[0]["id"], "why": noted["why"], "model": "gpt-4o-2024-08-06", "recipe": "support"}
     assert "unknown work stays safe" in noted["why"]
+
+
+def test_signatures_are_the_same_where_our_cache_is_in_place(monkeypatch: pytest.MonkeyPatch) -> None:
+    names = ("acompletion", "anthropic_messages", "aresponses")
+    before = [inspect.signature(getattr(litellm, name)) for name in names]
+    monkeypatch.setattr(litellm, "cache", None)
+    assert offer()
+    assert [inspect.signature(getattr(litellm, name)) for name in names] == before
+    assert inspect.signature(inspect.unwrap(litellm.acompletion)) is inspect.signature(inspect.unwrap(litellm.acompletion))
