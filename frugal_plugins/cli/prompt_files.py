@@ -15,6 +15,7 @@ from frugal_plugins.text.prompts import Level
 from frugal_plugins.tokens import count_messages
 
 _MOST_BYTES: Final = 4_000_000
+_WINDOWS: Final = "\r\n"
 _NO_PROMPTS: Final = frozenset({".yaml", ".yml", ".py", ".toml", ".ini", ".cfg", ".csv", ".jsonl", ".html", ".xml", ".js", ".ts"})
 
 
@@ -45,7 +46,8 @@ class PromptFile:
         """The file as it would be written."""
         if self.body is None:
             text = str(self.request.messages[0]["content"])
-            return text if not self.before.endswith("\n") or text.endswith("\n") else f"{text}\n"
+            text = text if not self.before.endswith("\n") or text.endswith("\n") else f"{text}\n"
+            return text.replace("\n", _WINDOWS) if _WINDOWS in self.before else text
         changed = {**self.body, **self.request.params}
         if "messages" in self.body:
             changed["messages"] = list(self.request.messages)
@@ -78,7 +80,7 @@ def read_prompt(path: Path, model: str) -> PromptFile:
     if path.suffix.lower() in _NO_PROMPTS:
         raise InputError(f"{path.suffix} is no prompt file; give plain text or Markdown, or a request body as .json", file=str(path))
     if path.suffix.lower() != ".json":
-        return PromptFile(path, text, Request(model, ({"role": "system", "content": text},)))
+        return PromptFile(path, text, Request(model, ({"role": "system", "content": text.replace(_WINDOWS, "\n")},)))
     try:
         body = json.loads(text)
     except ValueError as error:

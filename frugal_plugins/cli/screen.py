@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import shutil
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -52,7 +53,9 @@ def write_text(path: Path, text: str) -> None:
         target = path.resolve() if path.is_symlink() else path
         beside = _beside(target)
         try:
-            beside.write_text(text, encoding="utf-8")
+            beside.write_text(text, encoding="utf-8", newline="")
+            if target.exists():
+                shutil.copymode(target, beside)  # what was its owner's alone stays so
             beside.replace(target)
         finally:
             beside.unlink(missing_ok=True)

@@ -150,3 +150,13 @@ def test_a_bad_eval_line_is_named(cli: Cli, folder: Path, prompt: Path) -> None:
     assert "cases.jsonl:2" in cli.json("shorten", "prompt.md", "--eval", "cases.jsonl", code=2)["error"]
     assert "missing.txt" in cli.json("shorten", "missing.txt", code=2)["error"]
     assert "--write" in cli("shorten", "prompt.md").stdout
+
+
+def test_a_file_keeps_its_windows_line_ends_and_its_permissions(cli: Cli, folder: Path, prompt: Path) -> None:
+    theirs = folder / "theirs.md"
+    theirs.write_bytes(prompt.read_bytes().replace(b"\n", b"\r\n"))
+    theirs.chmod(0o600)
+    for file in (prompt, theirs):
+        assert cli.json("shorten", str(file), "--write")["files"][0]["written"]
+    assert theirs.read_bytes() == prompt.read_bytes().replace(b"\n", b"\r\n")
+    assert theirs.stat().st_mode & 0o777 == 0o600
