@@ -15,6 +15,7 @@ from frugal_plugins.usage import Usage
 if TYPE_CHECKING:
     from frugal_plugins.recipe.recipe import Recipe
 
+_LIMITS = ("max_tokens", "max_completion_tokens", "max_output_tokens")
 USUAL_OUTPUT_TOKENS = 200
 """What an answer is assumed to be long where nothing limits it, for the rehearsal's dollars only."""
 
@@ -49,9 +50,6 @@ def explain(flow: Flow, request: Request, ctx: Context, recipe: Recipe) -> Expla
         flow.close()
     baseline = recipe.baseline_model(request)
     tokens = count_messages(request.messages, request.model, params=request.params)
-    usage = Usage(input_tokens=tokens, output_tokens=USUAL_OUTPUT_TOKENS)
-    limit = None if sent is None else next((sent.params[n] for n in ("max_tokens", "max_completion_tokens") if n in sent.params), None)
-    shorter = usage.with_(output_tokens=min(usage.output_tokens, limit)) if isinstance(limit, int) else usage
     return Explanation(
         task=ctx.task(request),
         decisions=tuple(ctx.decisions),
@@ -59,6 +57,16 @@ def explain(flow: Flow, request: Request, ctx: Context, recipe: Recipe) -> Expla
         sent=sent,
         baseline_model=baseline,
         input_tokens=tokens,
-        baseline_usd=recipe.prices.cost(baseline, usage),
-        expected_usd=Decimal(0) if sent is None else recipe.prices.cost(sent.model, shorter),
+        baseline_usd=recipe.prices.cost(baseline, _usual(request, tokens)),
+        expected_usd=Decimal(0) if sent is None else recipe.prices.cost(sent.model, _usual(sent, _tokens(sent, request, tokens))),
     )
+
+
+def _tokens(sent: Request, asked: Request, tokens: int) -> int:
+    return tokens if sent.messages is asked.messages else count_messages(sent.messages, asked.model, params=sent.params)
+
+
+def _usual(request: Request, tokens: int) -> Usage:
+    """One answer of the usual length, or of the request's own limit where that is less."""
+    limit = next((request.params[name] for name in _LIMITS if isinstance(request.params.get(name), int)), USUAL_OUTPUT_TOKENS)
+    return Usage(input_tokens=tokens, output_tokens=max(0, min(USUAL_OUTPUT_TOKENS, limit)))

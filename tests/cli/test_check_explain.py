@@ -126,3 +126,12 @@ def test_explain_refuses_what_is_no_request_and_says_what_to_give(cli: Cli, text
 def test_a_recipe_that_saves_by_its_batch_lane_alone_is_not_told_that_it_saves_nothing(cli: Cli) -> None:
     for name in ("embed", "evaluate"):
         assert "nothing is saved" not in cli("check", name).stdout
+
+
+def test_what_it_would_have_cost_knows_the_callers_own_limit(cli: Cli) -> None:
+    """10 tokens are 10 tokens with the recipe and without; what cannot be is counted as none."""
+    per_token = 10 / 1_000_000  # gpt-4o
+    unlimited, ten, less = (explain(cli, {**BODY, **limit})["baseline_usd"] for limit in ({}, {"max_tokens": 10}, {"max_tokens": -5}))
+    assert unlimited - ten == pytest.approx(190 * per_token)
+    assert ten - less == pytest.approx(10 * per_token)
+    assert explain(cli, {**BODY, "max_tokens": -5})["expected_usd"] > 0
