@@ -124,6 +124,8 @@ class _Found:
         return [one.output for one in askings]
 
     def _folder(self) -> Path:
+        if self.options.folder.exists() and not self.options.folder.is_dir():
+            raise InputError(f"--folder {self.options.folder} is a file; name a folder for the answers and verdicts")
         self.options.folder.mkdir(parents=True, exist_ok=True)
         return self.options.folder
 

@@ -35,7 +35,7 @@ def calibrate(
     outcomes: Annotated[Path | None, typer.Option(metavar="FILE", help="The store of outcomes; else the recipe's route.outcomes.")] = None,
     output: Annotated[Path | None, typer.Option("--output", "-o", metavar="FILE", help="What is written; else RECIPE-ladder.json.")] = None,
     model: Annotated[list[str] | None, typer.Option(metavar="NAME", help="Only these models of the tiers; may be repeated.")] = None,
-    confidence: Annotated[float, typer.Option(min=0.5, max=0.99, help="How sure held-out rows must be that a target is kept.")] = 0.55,
+    confidence: Annotated[float, typer.Option(min=0.5, max=0.99, help="How sure held-out rows must be that a target is kept.")] = 0.65,
     judge: Annotated[int | None, typer.Option(min=1, metavar="N", help="First let the recipe's judge label N requests of a file.")] = None,
     requests: Annotated[str | None, typer.Option(metavar="FILE", help="The requests to label, as for `frugal run`.")] = None,
     provider: Annotated[Provider, typer.Option(help="Who answers and judges. sandbox: made-up labels, to rehearse.")] = Provider.SANDBOX,

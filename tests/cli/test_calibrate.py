@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import random
 import sqlite3
@@ -10,9 +11,11 @@ from pathlib import Path
 import pytest
 
 from frugal_plugins import Recipe
+from frugal_plugins.calibrate.fit import CONFIDENCE
+from frugal_plugins.cli import learning_commands
 from frugal_plugins.learned.artifact import read_ladder
 from tests.chromium import CONTRAST, PATIENCE_MS, PHONE, chromium, too_wide
-from tests.cli.conftest import Cli
+from tests.cli.conftest import ROOT, Cli
 
 OWN = """\
 recipe: own
@@ -158,3 +161,10 @@ def test_the_page_has_the_reports_look_and_the_figures_of_the_terminal(cli: Cli,
         assert too_wide(shown) <= 0
         assert shown.evaluate(CONTRAST) == []
         assert shown.locator("#plot-targets svg").count() > 0
+
+
+def test_the_command_is_as_sure_as_the_library_and_the_readme_say() -> None:
+    """What a target is worth must not depend on whether it was typed or called."""
+    option = inspect.signature(learning_commands.calibrate).parameters["confidence"]
+    assert option.default == CONFIDENCE
+    assert f"with {CONFIDENCE:.0%} confidence".replace("%", " %") in (ROOT / "README.md").read_text()

@@ -278,3 +278,9 @@ def test_the_report_is_the_same_however_many_are_in_flight(cli: Cli, live: Sandb
         found.append(([{**one, "answers": None} for one in said["candidates"]], said["comparisons"], verdicts))
     assert found[0] == found[1]
     assert live.invoice().total_usd <= Decimal("0.1")
+
+
+def test_a_file_given_as_the_folder_is_named(cli: Cli, folder: Path) -> None:
+    (folder / "rows.jsonl").write_text('{"messages": [{"role": "user", "content": "Is 2 even?"}], "expected": "Yes"}\n')
+    said = cli.json("evaluate", "openai/gpt-4o", "--input", "rows.jsonl", "--folder", "rows.jsonl", code=2)["error"]
+    assert said == "--folder rows.jsonl is a file; name a folder for the answers and verdicts"
