@@ -82,7 +82,7 @@ def _close(desk: Desk) -> None:
 def wait_for_worker(store: JobStore, job: str, sleep: Callable[[float], None], told: Callable[[], None] = lambda: None) -> bool:
     """Wait while somebody works on a job that is to stop; `told` is called once if so. False: nobody does, and it is not over."""
     waited = False
-    while store.job(job)["state"] == "cancelling":
+    while store.count("SELECT count(*) FROM jobs WHERE id = ? AND state = 'cancelling'", job):
         try:
             with store.alone(job):
                 return False

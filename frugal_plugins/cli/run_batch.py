@@ -114,7 +114,10 @@ def _time(around: ExitStack, wishes: BatchWishes) -> tuple[Callable[[], float], 
 
 def _job(jobs: BatchJobs, lines: RequestLines, output: Delivered, tally: Tally, wishes: BatchWishes) -> str | None:
     """The job of an earlier run that was broken off, or a new one for the lines without an answer; None when there are none."""
-    known = jobs.store.one("SELECT id FROM jobs ORDER BY created DESC LIMIT 1")
+    known = jobs.store.one("SELECT id, state FROM jobs ORDER BY created DESC LIMIT 1")
+    if known is not None and known["state"] == "cancelled":
+        _clear(jobs, known["id"], lines, output, tally)
+        known = None
     if known is not None:
         if jobs.store.job(known["id"])["state"] == "held" or wishes.max_usd is not None:
             jobs.resume(known["id"], wishes.max_usd)
@@ -125,6 +128,14 @@ def _job(jobs: BatchJobs, lines: RequestLines, output: Delivered, tally: Tally, 
         return None
     first, rest = rows[0]
     return jobs.add(_chain(first, rest))
+
+
+def _clear(jobs: BatchJobs, job: str, lines: RequestLines, output: Delivered, tally: Tally) -> None:
+    """Deliver what is left of a job that was cancelled, and remove it: the rest is asked in a new one."""
+    _same_input(jobs, job, lines)
+    _run(jobs, job, output, tally)
+    jobs.store.forget(job)
+    tally.already, tally.stopped, tally.spent_usd = 0, None, Decimal(0)
 
 
 def _peek(rows: Iterator[NewRow]) -> Iterator[tuple[NewRow, Iterator[NewRow]]]:
@@ -215,8 +226,6 @@ def _run(jobs: BatchJobs, job: str, output: Delivered, tally: Tally) -> None:
     tally.spent_usd = status.spent_usd
     if status.state in ("held", "cancelled"):
         tally.stopped, tally.out_of_money = status.why, status.state == "held"
-    if status.state == "cancelled":  # all it has is delivered: a later run begins a job of its own for the rest
-        jobs.store.forget(job)
 
 
 def _record(row: RowResult) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import signal
+import subprocess
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -83,18 +84,25 @@ def test_cancelled_meanwhile_it_delivers_what_is_there_and_the_next_run_asks_the
     write_lines(folder / "in.jsonl", requests(6, model="gpt-4o-mini"))
     words = ("run", "recipe.yaml", "-i", "in.jsonl", "-o", "out.jsonl", "--lane", "batch", "--provider", "live")
 
+    asking: list[subprocess.Popen[str]] = []
+    store = ".out.jsonl.batch.sqlite"
+
     def sleep(seconds: float) -> None:
-        if not (folder / "asked").exists():
-            (folder / "asked").touch()
+        if not asking:
             night.clock.advance(305)
-            store = JobStore(folder / ".out.jsonl.batch.sqlite")
-            store.ask_to_stop(store.all("SELECT id FROM jobs")[0]["id"])
-            store.close()
+            kept = JobStore(folder / store)
+            job = kept.all("SELECT id FROM jobs")[0]["id"]
+            kept.close()
+            asking.append(frugal(folder, "batch", "cancel", job, "--store", store, "--json", url=night.url))
+            assert asking[0].stderr is not None
+            assert "has been asked to stop it" in asking[0].stderr.readline()
         night.clock.advance(seconds)
 
     monkeypatch.setattr(run_batch.time, "sleep", sleep)
     said = cli.json(*words, code=1)
     assert "cancelled on request: 3 of 6 rows" in said["stopped"]
+    out, note = asking[0].communicate(timeout=60)
+    assert (asking[0].returncode, json.loads(out)["state"], "3 of 6 rows" in note) == (0, "cancelled", True)
     assert len(read_lines(folder / "out.jsonl")) == len(night.invoice().lines) == 3
     assert cli.json(*words)["done"] == 6
     assert len(night.invoice().lines) == 6
