@@ -134,6 +134,22 @@ def test_a_job_is_refused_while_another_worker_lives_and_taken_over_when_it_is_g
         jobs.close()
 
 
+def test_a_sample_is_judged_here_too_and_dropped_where_the_job_is_cancelled(scene: MakeScene, store: PostgresJobStore) -> None:
+    one = scene("openai", more={"judge": {"percent": 100, "usd_per_day": 5}})
+    jobs = jobs_on(one, store)
+    jobs.add(rows_of(3), "one")
+    assert jobs.run("one").done == 3
+    assert len(one.sandbox.invoice().lines) == 6
+    jobs.add(rows_of(4, text="Another {n}?"), "two")
+    jobs.submit("two")
+    one.clock.advance(3600)
+    jobs.step("two")
+    assert jobs.status("two").judging == 4
+    assert jobs.cancel("two").state == "done"
+    jobs.recipe.close()
+    assert one.books_agree()
+
+
 def test_a_server_that_is_restarted_meanwhile_ends_no_job(scene: MakeScene, postgres: str, store: PostgresJobStore) -> None:
     one = scene("openai")
     jobs = jobs_on(one, store)

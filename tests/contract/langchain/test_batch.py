@@ -26,6 +26,7 @@ from frugal_plugins.errors import FrugalError
 from frugal_plugins.langchain import BatchExecutor, FrugalRouter, batch_lane
 from frugal_plugins.langchain import batch as batch_module
 from frugal_plugins.langchain.batch import RowFailed
+from frugal_plugins.ledger import open_reader, summarize
 from frugal_plugins.sandbox import Sandbox, VirtualClock
 from frugal_plugins.sandbox.faults import Fault
 
@@ -88,6 +89,26 @@ def test_structured_output_over_a_batch(router_of: Callable[..., FrugalRouter], 
     assert isinstance(raw[0]["parsed"], Item)
     assert raw[0]["parsing_error"] is None
     assert {line.lane for line in sandbox.invoice().lines} == {"batch"}
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_a_sample_of_a_chain_with_structured_output_is_judged_in_plain_words(
+    executor: Make, models: dict[str, Any], sandbox: Sandbox, clock: VirtualClock, tmp_path: Path, model: str
+) -> None:
+    said = {
+        "recipe": "judged", "tiers": {"one": {"models": [model]}}, "judge": {"percent": 100, "usd_per_day": 5},
+        "ledger": {"path": str(tmp_path / "ledger.sqlite")},
+    }  # fmt: skip
+    recipe = Recipe.load(said, clock=clock.now)
+    router = FrugalRouter.from_recipe(recipe, models=models)
+    found = executor(router, PROMPT | router.with_structured_output(Item)).invoke([{"n": n} for n in range(3)])
+    assert all(isinstance(one, Item) for one in found)
+    assert len(sandbox.invoice().lines) == 6
+    recipe.close()
+    with open_reader(tmp_path / "ledger.sqlite") as reader:
+        judged = reader.db.rows("SELECT finish_reason, output_tokens FROM calls WHERE purpose = 'judge' AND lane = 'batch'")
+        assert len(judged) == 3
+        assert summarize(tmp_path / "ledger.sqlite").spent_usd == sandbox.invoice().total_usd
 
 
 @pytest.mark.parametrize("model", MODELS)
