@@ -25,6 +25,7 @@ from frugal_plugins.models import Capabilities, capabilities
 from frugal_plugins.postgres import is_postgres
 from frugal_plugins.prices import PriceBook, Rates, own_rates
 from frugal_plugins.recipe.build import judge_model
+from frugal_plugins.recipe.recipe import switched_off
 from frugal_plugins.recipe.settings import RecipeSettings, parse
 from frugal_plugins.recipe.source import read_recipe
 from frugal_plugins.report.words import money
@@ -100,9 +101,20 @@ def _modes(settings: RecipeSettings) -> Iterator[Finding]:
         section = getattr(settings, name)
         mode = "off" if section is None else min(section.mode, settings.mode, key=_MODES.index)
         yield Finding("ok", f"{name}: {mode}")
-    for name, words in (("FRUGAL_OFF", "switches the recipe off"), ("FRUGAL_MODE", "wins over the recipe's mode")):
-        if value := os.environ.get(name):
-            yield Finding("warn", f"{name}={value} is set and {words}; unset it if that is not meant")
+    yield from _environment()
+
+
+def _environment() -> Iterator[Finding]:
+    """What is set outside the recipe and wins over it."""
+    off, mode = os.environ.get("FRUGAL_OFF"), os.environ.get("FRUGAL_MODE")
+    if switched_off():
+        yield Finding("warn", f"FRUGAL_OFF={off} is set and switches the recipe off; unset it if that is not meant")
+    elif off and off.lower() not in ("0", "false", "no", "off"):
+        yield Finding("warn", f"FRUGAL_OFF={off} is set and switches nothing off; write FRUGAL_OFF=1 if that is meant")
+    if mode in _MODES:
+        yield Finding("warn", f"FRUGAL_MODE={mode} is set and wins over the recipe's mode; unset it if that is not meant")
+    elif mode:
+        yield Finding("error", f"FRUGAL_MODE is {mode!r}, so no recipe can be used; set it to off, shadow or on, or unset it")
 
 
 def _models(settings: RecipeSettings) -> list[str]:

@@ -119,7 +119,7 @@ class Recipe:
     @property
     def off(self) -> bool:
         """Whether the kill switch FRUGAL_OFF is set: the doors then do nothing at all."""
-        return os.environ.get("FRUGAL_OFF", "").lower() in ("1", "true", "yes", "on")
+        return switched_off()
 
     def flow(
         self,
@@ -325,3 +325,8 @@ def _mode_of(written: str) -> Mode:
     if mode not in _MODES:
         raise RecipeError(f"FRUGAL_MODE is {mode!r}; set it to off, shadow or on, or unset it")
     return cast("Mode", mode)
+
+
+def switched_off() -> bool:
+    """Whether FRUGAL_OFF says so."""
+    return os.environ.get("FRUGAL_OFF", "").lower() in ("1", "true", "yes", "on")

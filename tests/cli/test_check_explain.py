@@ -69,6 +69,25 @@ def test_every_technique_of_the_recipe_is_listed_and_counts(cli: Cli, folder: Pa
     assert not [words for _, words in said if "no technique is on" in words]
 
 
+@pytest.mark.parametrize(
+    ("name", "value", "level", "words"),
+    [
+        ("FRUGAL_OFF", "1", "warn", "switches the recipe off"),
+        ("FRUGAL_OFF", "0", None, ""),
+        ("FRUGAL_OFF", "oui", "warn", "switches nothing off; write FRUGAL_OFF=1"),
+        ("FRUGAL_MODE", "shadow", "warn", "wins over the recipe's mode"),
+        ("FRUGAL_MODE", "shadwo", "error", "no recipe can be used; set it to off, shadow or on"),
+    ],
+)
+def test_what_the_environment_does_to_the_recipe_is_said_as_it_is(
+    cli: Cli, monkeypatch: pytest.MonkeyPatch, name: str, value: str, level: str | None, words: str
+) -> None:
+    monkeypatch.setenv(name, value)
+    said = [(how, what) for how, what in found(cli, "recipe.yaml", code=2 if level == "error" else 0) if what.startswith(name)]
+    assert [how for how, _ in said] == ([level] if level else [])
+    assert all(words in what for _, what in said)
+
+
 def test_a_ledger_that_cannot_be_written_is_an_error(cli: Cli, folder: Path) -> None:
     (folder / "odd.yaml").write_text(RECIPE.replace("ledger.sqlite", "nowhere/ledger.sqlite"))
     assert ("error", "the ledger's folder nowhere does not exist; make it, or name another ledger.path") in found(cli, "odd.yaml", code=2)
