@@ -99,3 +99,28 @@ def test_what_is_billed_without_an_answer_counts_as_spent(cli: Cli, folder: Path
         lines = len(sandbox.invoice().lines)
         answered = [one for one in read_lines(folder / "out.jsonl") if "response" in one]
         assert 0 < len(answered) < lines, "some were billed in vain, and were counted"
+
+
+def test_answers_thrown_away_for_those_of_a_dearer_model_stay_within_the_limit(
+    cli: Cli, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (folder / "up.yaml").write_text(
+        "recipe: up\nbaseline: large\nroute: {}\nledger: {path: ledger.sqlite}\n"
+        "tiers:\n  small: {models: [openai/gpt-4o-mini]}\n  large: {models: [openai/gpt-4o]}\n"
+        "tasks:\n  yes_no: {tier: small, output_tokens: 40}\n"
+    )
+    lines = requests(20, model=None)
+    for one in lines:
+        one["frugal"] = {"task": "yes_no"}
+    write_lines(folder / "in.jsonl", lines)
+    asked = [one["body"]["messages"][0]["content"] for one in lines]
+    with Sandbox() as sandbox:
+        for name, value in environment(sandbox.url).items():
+            monkeypatch.setenv(name, value)
+        for user in asked:
+            sandbox.record({"user": user, "outputs": {"gpt-4o-mini": "I'm sorry, but I can't help with that.", "gpt-4o": "On the third."}})
+        said = cli.json("run", "up.yaml", "-i", "in.jsonl", "-o", "out.jsonl", "--provider", "live", "--max-usd", "0.0015", code=1)
+        assert 0 < said["answered"] < 20
+        by = sandbox.invoice().by_model()
+        assert set(by) == {"gpt-4o-mini", "gpt-4o"}, "the answers were escalated"
+        assert sandbox.invoice().total_usd <= Decimal("0.0015")
