@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Final, Literal, cast
 
 from frugal_plugins.errors import TruncatedOutput
@@ -43,7 +43,7 @@ class Request:
 
     def with_(self, **changes: Any) -> Request:
         """A copy with some fields changed. The parts left alone stay the same objects."""
-        return Request(**{**{name: getattr(self, name) for name in _FIELDS}, **changes})
+        return replace(self, **changes)
 
     def with_params(self, **changes: Any) -> Request:
         """A copy with some params set; a value of None removes the param."""
@@ -57,10 +57,6 @@ class Request:
             if message.get("role") == "user":
                 return text_of(message)
         return ""
-
-
-_FIELDS: Final = tuple(one.name for one in fields(Request))
-"""Read once: `dataclasses.replace` reads them for every copy."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -98,9 +98,14 @@ def read_call(kwargs: Mapping[str, Any], endpoint: Endpoint = "chat", scope: tup
     model, messages = kwargs.get("model"), _conversation(kwargs, endpoint)
     if not isinstance(model, str) or not model or messages is None or any(map(kwargs.get, _LEFT_ALONE)):
         return None
-    own = _not_body()
-    params = {n: v for n, v in kwargs.items() if v is not None and n not in own and not n.startswith(("_", "litellm_"))}
-    shaping = {n: v for n, v in kwargs.items() if v is not None and n in _SHAPES_THE_ANSWER}
+    own, params, shaping = _not_body(), {}, {}
+    for name, value in kwargs.items():
+        if value is None:
+            continue
+        if name in _SHAPES_THE_ANSWER:
+            shaping[name] = value
+        elif name not in own and not name.startswith(("_", "litellm_")):
+            params[name] = value
     told = read_told(_said_in(kwargs), kwargs.get("cache"))
     user, session = kwargs.get("user"), kwargs.get("litellm_session_id")
     request = Request(
