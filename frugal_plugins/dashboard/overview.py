@@ -130,7 +130,7 @@ def _by_technique(reader: TableReader, asked: Asked, period: Period) -> str:
     saved, actions, would = reader.split("technique", period), dict[str, list[str]](), dict[str, int]()
     for one in reader.acted(period):
         if one.shadow:
-            would[one.technique] = would.get(one.technique, 0) + one.times
+            would[one.technique] = would.get(one.technique, 0) + (one.times if one.changes else 0)
         else:
             actions.setdefault(one.technique, []).append(f"{one.action} {one.times:,}")
     nothing = Spend()

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from decimal import Decimal
-from typing import Literal, Protocol
+from typing import Final, Literal, Protocol
 
 Dimension = Literal["task", "model", "asked_model", "technique", "shadow", "group", "outcome", "team", "feature", "recipe", "host"]
 """What sums may be split by.
@@ -71,6 +71,9 @@ class Spend:
         return float(100 * self.saved_usd / self.baseline_usd) if self.baseline_usd else None
 
 
+_IDLE: Final = frozenset({"left", "miss", "stored", "would_ask"})
+
+
 @dataclass(frozen=True, slots=True)
 class Acted:
     """How often a technique did something. `shadow`: it only said so."""
@@ -79,6 +82,11 @@ class Acted:
     action: str
     shadow: bool
     times: int
+
+    @property
+    def changes(self) -> bool:
+        """Whether that does anything to a request, or only says that it was looked at."""
+        return self.action not in _IDLE
 
 
 @dataclass(frozen=True, slots=True)

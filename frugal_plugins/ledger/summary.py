@@ -106,8 +106,9 @@ def _techniques(saved: Mapping[str, Spend], rehearsed: Mapping[str, Spend], acte
     would: dict[str, int] = {}
     for one in acted:
         of = actions.setdefault(one.technique, {})
-        of[one.action] = of.get(one.action, 0) + one.times
-        would[one.technique] = would.get(one.technique, 0) + (one.times if one.shadow else 0)
+        action = f"would {one.action}" if one.shadow else one.action
+        of[action] = of.get(action, 0) + one.times
+        would[one.technique] = would.get(one.technique, 0) + (one.times if one.shadow and one.changes else 0)
     dollars = {name: spend.saved_usd for name, spend in saved.items()}
     names = sorted({*dollars, *actions}, key=lambda name: -dollars.get(name, Decimal(0)))
 

@@ -266,3 +266,18 @@ def test_no_figure_is_folded_however_narrow_the_terminal(ledger: Path) -> None:
         Console(file=shown, width=width).print(made)
         assert "$0.00002820" in shown.getvalue()
         assert "-$0.003285" in shown.getvalue()
+
+
+def test_what_a_recipe_in_shadow_only_said_is_not_told_as_done(shop: Callable[..., Any]) -> None:
+    opened = shop(mode="shadow")
+    for text in ("Is it open?", "Is it open?", "Is it shut?"):
+        opened.ask(text, task="yes_no")
+    opened.ask("Write it.", task="document")  # left where it is: nothing would have been done
+    opened.recipe.ledger.flush()
+    lines = {line.technique: line for line in read_evidence(opened.path).summary.techniques}
+    assert lines["route"].actions == {"would cheap": 3, "would left": 1}
+    assert lines["route"].would == 3
+    assert lines["cache"].actions == {"would stored": 3, "would hit": 1}
+    assert lines["cache"].would == 1
+    text = in_a_terminal(read_evidence(opened.path))
+    assert "would cheap 3, would left 1" in text
