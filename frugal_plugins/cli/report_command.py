@@ -7,14 +7,16 @@ import os
 import re
 import time
 from collections.abc import Sequence
+from difflib import get_close_matches
 from pathlib import Path
-from typing import Final
+from typing import Final, cast
 
 from rich.console import Group, RenderableType
 
 from frugal_plugins.cli.screen import can_be_written, line, result, write_text
 from frugal_plugins.errors import InputError, LedgerError
-from frugal_plugins.ledger.reading import open_reader
+from frugal_plugins.ledger.reader import Dimension, Period
+from frugal_plugins.ledger.reading import TableReader, open_reader
 from frugal_plugins.report.evidence import Evidence, read_evidence
 from frugal_plugins.report.figures import evidence_figures
 from frugal_plugins.report.rows import rows_figures, rows_text, wanted
@@ -41,8 +43,19 @@ def report_rows(ledger: str | None, said: Sequence[str], since: str | None, most
     chosen = wanted(said, since_seconds(since))
     with open_reader(ledger_place(ledger)) as reader:
         found, place = reader.latest(most, chosen), reader.place
+        meant = () if found else _meant(reader, said)
     payload = {"ledger": place, "rows": rows_figures(found), "cut_at": most if len(found) == most else None}
-    result(payload, lambda: rows_text(found, said, most), as_json=as_json)
+    result(payload, lambda: Group(rows_text(found, said, most), *(line(f"Did you mean {one}?") for one in meant)), as_json=as_json)
+
+
+def _meant(reader: TableReader, said: Sequence[str]) -> list[str]:
+    """For values that no row has, the nearest that some have."""
+    found = []
+    for name, _, value in (one.partition("=") for one in said):
+        known = reader.split(cast("Dimension", name), Period())
+        near = [] if value in known else get_close_matches(value, known, 1)
+        found += [f"{name}={one}" for one in near]
+    return found
 
 
 def since_seconds(written: str | None, now_seconds: float | None = None) -> float | None:

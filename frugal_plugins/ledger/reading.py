@@ -46,7 +46,8 @@ _ROW: Final = (
 _FITTING: Final[Mapping[str, str]] = {
     "task": "r.task = :task",
     "model": "EXISTS (SELECT 1 FROM calls c WHERE c.request_id = r.id AND c.model IN (:model, :model_too))",
-    "technique": "EXISTS (SELECT 1 FROM decisions d WHERE d.request_id = r.id AND d.technique = :technique)",
+    "technique": "(EXISTS (SELECT 1 FROM decisions d WHERE d.request_id = r.id AND d.technique = :technique) "
+    "OR EXISTS (SELECT 1 FROM savings s WHERE s.request_id = r.id AND s.technique = :technique))",
     "group": "r.grp = :group AND r.held_out IS NULL",
     "held_out": "r.held_out = :held_out",
     "outcome": "r.outcome = :outcome",

@@ -74,3 +74,16 @@ def test_a_models_rows_are_found_by_the_name_the_report_shows(ledger: Path) -> N
     for name in ("gpt-4o", "openai/gpt-4o"):
         assert run("--ledger", str(ledger), "--rows", f"model={name}")[1].startswith("1 rows with")
     assert run("--ledger", str(ledger), "--rows", "model=azure/gpt-4o")[1].startswith("0 rows with")
+
+
+def test_a_value_no_row_has_is_answered_with_the_nearest_one(ledger: Path) -> None:
+    said = run("--ledger", str(ledger), "--rows", "technique=cach", "--rows", "outcome=hit")[1]
+    assert said.startswith("0 rows with technique=cach, outcome=hit.")
+    assert "Did you mean technique=cache?" in said
+    assert "Did you mean" not in run("--ledger", str(ledger), "--rows", "team=zebra")[1]
+
+
+def test_a_part_that_no_technique_decided_leads_to_its_rows_too(ledger: Path) -> None:
+    with sqlite3.connect(ledger) as db:
+        db.execute("INSERT INTO savings SELECT id, 'other', -1000000, 'untouched' FROM requests LIMIT 1")
+    assert run("--ledger", str(ledger), "--rows", "technique=other")[1].startswith("1 rows with technique=other.")
