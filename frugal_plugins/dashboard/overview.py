@@ -14,7 +14,7 @@ from frugal_plugins.dashboard.plot import Bar, bars
 from frugal_plugins.dashboard.versus import versus
 from frugal_plugins.ledger.reader import Dimension, Period, Spend, Wanted
 from frugal_plugins.ledger.reading import TableReader
-from frugal_plugins.report.words import money, percent
+from frugal_plugins.report.words import did, money, percent
 
 SHOWN: Final = 6
 """Decisions on the first page."""
@@ -137,7 +137,7 @@ def _by_technique(reader: TableReader, asked: Asked, period: Period) -> str:
     rows: list[tuple[Cell, ...]] = [
         (
             (name, asked.href(technique=name)),
-            ", ".join(actions.get(name, ())) or "-",
+            did(name, actions.get(name, ())),
             money(saved.get(name, nothing).measured_usd),
             money(saved.get(name, nothing).estimated_usd),
             money(saved.get(name, nothing).untouched_usd),

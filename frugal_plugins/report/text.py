@@ -15,7 +15,7 @@ from frugal_plugins.ledger import Summary
 from frugal_plugins.ledger.measured import Measured
 from frugal_plugins.report.control import control_rows
 from frugal_plugins.report.evidence import Evidence, RequestRow, WrongAnswer
-from frugal_plugins.report.words import basis_words, exact, money, percent, share, utc
+from frugal_plugins.report.words import basis_words, did, exact, money, percent, share, utc
 
 _FIGURE_CHARS: Final = 14
 """What is no longer than this and not in a column of words is a figure: half of one on the next line would be read as another."""
@@ -76,7 +76,7 @@ def techniques(summary: Summary) -> Table:
     rows = (
         (
             line.technique,
-            ", ".join(f"{action} {count:,}" for action, count in sorted(line.actions.items(), key=lambda item: -item[1])) or "-",
+            did(line.technique, (f"{action} {count:,}" for action, count in sorted(line.actions.items(), key=lambda item: -item[1]))),
             f"{line.decisions:,}",
             money(line.saved_usd),
             percent(share(line.saved_usd, summary.baseline_usd)),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Iterable
 from decimal import Decimal
 from typing import Final
 
@@ -29,6 +30,11 @@ def money(usd: Decimal | None) -> str:
     size = usd.adjusted()
     places = 2 if size >= _CENTS_FROM else max(_DIGITS, _DIGITS - 1 - size)
     return f"{'-' if usd < 0 else ''}${abs(usd):,.{places}f}"
+
+
+def did(technique: str, actions: Iterable[str]) -> str:
+    """What a technique did, in words; `other` is the part of a saving that is nobody's."""
+    return ", ".join(actions) or ("what no technique decided" if technique == "other" else "-")
 
 
 def exact(usd: Decimal) -> str:

@@ -25,7 +25,7 @@ from frugal_plugins.report.charts import charts
 from frugal_plugins.report.evidence import BilledCall, Evidence, WrongAnswer, read_evidence, reconcile
 from frugal_plugins.report.page import html_page
 from frugal_plugins.report.text import report, table
-from frugal_plugins.report.words import exact, money, percent, plain_model
+from frugal_plugins.report.words import did, exact, money, percent, plain_model
 
 SMALL, LARGE = Decimal("0.0012"), Decimal("0.012")
 """1,000 tokens in and 100 out at 1/2 and 10/20 dollars per million."""
@@ -281,3 +281,9 @@ def test_what_a_recipe_in_shadow_only_said_is_not_told_as_done(shop: Callable[..
     assert lines["cache"].would == 1
     text = in_a_terminal(read_evidence(opened.path))
     assert "would cheap 3, would left 1" in text
+
+
+def test_the_part_of_a_saving_that_is_nobodys_says_so() -> None:
+    assert did("other", ()) == "what no technique decided"
+    assert did("cap", ()) == "-"
+    assert did("cap", ("set 3", "retry 1")) == "set 3, retry 1"
