@@ -59,6 +59,8 @@ def _words(error: BaseException) -> tuple[str, int]:
         return str(error), BAD_INPUT
     if isinstance(error, KeyboardInterrupt):
         return "interrupted; nothing is half-done, run the same command again", INTERRUPTED
+    if isinstance(error, sqlite3.Error) and "readonly" in str(error):
+        return f"the ledger cannot be written ({error}); check its permissions and its folder's", FAILED
     if isinstance(error, sqlite3.Error):
         return f"the ledger cannot be used ({error}); close the program that holds it or name another file with --ledger", FAILED
     if isinstance(error, OSError) and error.errno == errno.ENOSPC:

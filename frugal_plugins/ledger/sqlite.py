@@ -117,19 +117,25 @@ def open_ledger(path: Path, *, any_thread: bool = False, there: bool = False) ->
     """
     if not path.exists():
         os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
-    connection = sqlite3.connect(path, timeout=_WAIT_SECONDS, check_same_thread=not any_thread, isolation_level=None)
+    fixed = there and not (os.access(path, os.W_OK) and os.access(path.parent, os.W_OK))
+    place = _to_read_only(path) if fixed else str(path)
+    connection = sqlite3.connect(place, timeout=_WAIT_SECONDS, check_same_thread=not any_thread, isolation_level=None, uri=fixed)
     try:
         version = connection.execute("PRAGMA user_version").fetchone()[0]
         if version > VERSION:
             raise LedgerError(f"{path} was written by a newer frugal_plugins (ledger version {version}). Upgrade, or name another file.")
         if there and not version:
             raise LedgerError(f"{path} is not a ledger: {_what_it_is(connection)}. Name another file with --ledger.")
+        if version < VERSION and fixed:
+            raise LedgerError(f"{path} is of an older version and cannot be written; copy it to a folder of your own and name it there")
         if version < VERSION:
             connection.execute("PRAGMA journal_mode=WAL")
             _bring_up_to_date(connection, path)
         connection.execute("PRAGMA synchronous=NORMAL")
     except sqlite3.DatabaseError as error:
         connection.close()
+        if isinstance(error, sqlite3.OperationalError) and fixed:
+            raise LedgerError(f"{path} cannot be read where it is ({error}); copy it with its -wal file to a folder of your own") from error
         if isinstance(error, sqlite3.OperationalError):
             raise
         raise LedgerError(f"{path} is not a ledger: {error}. Name another file with ledger.path or FRUGAL_LEDGER.") from error
@@ -137,6 +143,13 @@ def open_ledger(path: Path, *, any_thread: bool = False, there: bool = False) ->
         connection.close()
         raise
     return connection
+
+
+def _to_read_only(path: Path) -> str:
+    """The address of a file that cannot be written, as an auditor's copy: nothing is made beside it, unless rows still wait there."""
+    waiting = Path(f"{path}-wal")
+    still = waiting.exists() and waiting.stat().st_size > 0
+    return f"{path.resolve().as_uri()}?mode=ro{'' if still else '&immutable=1'}"
 
 
 def _what_it_is(db: sqlite3.Connection) -> str:

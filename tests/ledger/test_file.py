@@ -186,6 +186,22 @@ def test_a_file_that_is_no_ledger_or_newer_is_refused_by_name(tmp_path: Path) ->
         summarize(tmp_path / "absent.sqlite")
 
 
+def test_a_ledger_that_cannot_be_written_is_read_all_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An auditor has a copy on a share, or no right to write in the folder."""
+    ledger = Ledger(tmp_path / "ledger.sqlite")
+    ledger.record(entry())
+    assert ledger.flush()
+    ledger.close()
+    monkeypatch.setattr(os, "access", lambda *_: False)
+    before = sorted(tmp_path.iterdir())
+    assert summarize(ledger.path).requests == 1
+    assert sorted(tmp_path.iterdir()) == before
+    with closing(sqlite3.connect(ledger.path)) as db:
+        db.execute("PRAGMA user_version=1")
+    with pytest.raises(LedgerError, match="of an older version and cannot be written"):
+        summarize(ledger.path)
+
+
 def test_the_control_group_teaches_how_long_answers_usually_are(tmp_path: Path) -> None:
     ledger = Ledger(tmp_path / "l.sqlite")
     for n in range(ledger_file._ENOUGH_SEEN):
