@@ -111,7 +111,14 @@ def is_system(message: Message) -> bool:
 CALL_ITEMS: Final = frozenset({"function_call", "custom_tool_call", "computer_call", "local_shell_call", "shell_call", "apply_patch_call"})
 RESULT_ITEMS: Final = frozenset(f"{name}_output" for name in CALL_ITEMS)
 _OTHER_ITEMS: Final = frozenset({"reasoning", "web_search_call", "file_search_call", "code_interpreter_call", "mcp_call", "mcp_list_tools"})
+_SAID_ITEMS: Final = CALL_ITEMS | _OTHER_ITEMS
 """Items of the Responses API beside messages: what the model calls, what came of it, and what it did by itself."""
+
+
+def kind_of(message: Message) -> str:
+    """The type of an item of the Responses API; "" for a chat's message."""
+    kind = message.get("type")
+    return kind if isinstance(kind, str) else ""
 
 
 def is_user_turn(message: Message) -> bool:
@@ -121,7 +128,7 @@ def is_user_turn(message: Message) -> bool:
 
 def has_results(message: Message) -> bool:
     """Whether a message answers a tool call."""
-    if message.get("role") in ("tool", "function") or message.get("type") in RESULT_ITEMS:
+    if message.get("role") in ("tool", "function") or kind_of(message) in RESULT_ITEMS:
         return True
     content = message.get("content")
     return not isinstance(content, str) and content is not None and any(True for _ in results_in(message))
@@ -134,7 +141,7 @@ def calls_in(message: Message) -> Iterator[str]:
         yield from (str(call.get("id")) for call in calls if isinstance(call, Mapping))
     if message.get("function_call"):
         yield "function_call"
-    if message.get("type") in CALL_ITEMS:
+    if kind_of(message) in CALL_ITEMS:
         yield str(message.get("call_id"))
     yield from (str(block.get("id")) for block in blocks_of(message) if block.get("type") in ("tool_use", "server_tool_use"))
 
@@ -145,7 +152,7 @@ def results_in(message: Message) -> Iterator[str]:
         yield str(message.get("tool_call_id"))
     elif message.get("role") == "function":
         yield "function_call"
-    elif message.get("type") in RESULT_ITEMS:
+    elif kind_of(message) in RESULT_ITEMS:
         yield str(message.get("call_id"))
     else:
         kinds = ("tool_result", "web_search_tool_result", "code_execution_tool_result")
@@ -184,7 +191,7 @@ def cuts(messages: Sequence[Message]) -> list[int]:
 
 def answers_in(messages: Sequence[Message]) -> int:
     """How many answers of a model a conversation holds; the items of one answer follow each other."""
-    said = [message.get("role") == "assistant" or message.get("type") in CALL_ITEMS | _OTHER_ITEMS for message in messages]
+    said = [message.get("role") == "assistant" or kind_of(message) in _SAID_ITEMS for message in messages]
     return sum(now and not before for before, now in zip([False, *said], said, strict=False))
 
 
@@ -201,7 +208,7 @@ def unreadable(request: Request) -> str | None:
 
 
 def _is_known_item(item: Message) -> bool:
-    kind = item.get("type")
-    if kind in (None, "message"):
+    kind = kind_of(item)
+    if kind == "message" or item.get("type") is None:
         return item.get("role") in _SPOKEN and isinstance(item.get("content"), (str, list, tuple))
     return kind in CALL_ITEMS or kind in RESULT_ITEMS or kind in _OTHER_ITEMS

@@ -17,7 +17,7 @@ from frugal_plugins.request import Message, canonical, text_of
 from frugal_plugins.text.recall import Quote
 from frugal_plugins.text.summary import Said
 from frugal_plugins.text.tables import Told, compact
-from frugal_plugins.text.turns import CALL_ITEMS, RESULT_ITEMS, blocks_of, has_results, without_marks
+from frugal_plugins.text.turns import CALL_ITEMS, RESULT_ITEMS, blocks_of, has_results, kind_of, without_marks
 
 _LEGEND: Final = "(n# names columns, =A.b repeats b of A above) "
 _TAG: Final = "earlier"
@@ -101,7 +101,7 @@ def rewritten(message: Message, write: Callable[[str], str | None]) -> Message:
     """The message with the text of its tool results rewritten; the same object where nothing changes."""
     content = message.get("content")
     new: Any
-    if message.get("type") in RESULT_ITEMS:
+    if kind_of(message) in RESULT_ITEMS:
         new = _content(message.get("output"), write)
         return message if new is message.get("output") else {**message, "output": new}
     if message.get("role") in ("tool", "function"):
@@ -134,7 +134,7 @@ def _content(content: Any, write: Callable[[str], str | None]) -> Any:
         return content
     parts = []
     for block in content:
-        text = block.get("text") if isinstance(block, Mapping) and block.get("type") in ("text", "input_text") else None
+        text = block.get("text") if isinstance(block, Mapping) and kind_of(block) in ("text", "input_text") else None
         written = write(text) if isinstance(text, str) else None
         parts.append(block if written is None else {**block, "text": written})
     return content if all(new is old for new, old in zip(parts, content, strict=True)) else parts
@@ -160,7 +160,7 @@ def to_be_seen(messages: Sequence[Message]) -> list[Mapping[str, Any]]:
             continue
         for block in (*blocks_of(message), *_parts(message.get("output"))):
             inside = _parts(block.get("content")) if block.get("type") == "tool_result" else (block,)
-            found.extend(without_marks(part) for part in inside if part.get("type") in _SEEN)
+            found.extend(without_marks(part) for part in inside if kind_of(part) in _SEEN)
     return found
 
 
@@ -193,9 +193,9 @@ def said(messages: Sequence[Message]) -> list[Said]:
 
 def _speaker(message: Message) -> str:
     """Whose word a message is; items of the Responses API do not say."""
-    if message.get("type") in RESULT_ITEMS:
+    if kind_of(message) in RESULT_ITEMS:
         return "tool"
-    return str(message.get("role") or ("assistant" if message.get("type") in CALL_ITEMS else "?"))
+    return str(message.get("role") or ("assistant" if kind_of(message) in CALL_ITEMS else "?"))
 
 
 def said_shortly(messages: Sequence[Message]) -> list[Said]:
@@ -206,9 +206,9 @@ def said_shortly(messages: Sequence[Message]) -> list[Said]:
 def all_text(message: Message) -> str:
     """All a message says: text, tool calls with their arguments, tool results."""
     parts = [text_of(message)]
-    if message.get("type") in CALL_ITEMS:
+    if kind_of(message) in CALL_ITEMS:
         parts.append(f"{message.get('name')}({message.get('arguments') or message.get('input')})")
-    elif message.get("type") in RESULT_ITEMS:
+    elif kind_of(message) in RESULT_ITEMS:
         parts.append(text_of({"content": message.get("output")}))
     calls = message.get("tool_calls")
     for call in calls if isinstance(calls, (list, tuple)) else ():

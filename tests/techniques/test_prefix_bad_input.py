@@ -52,7 +52,26 @@ CASES: dict[str, Messages] = {
     "five thousand messages": talk(turns=2500),
     "nothing but a system prompt": [{"role": "system", "content": LONG}],
     "no messages": [],
+    "types that are no words": talk(
+        {"type": ["x"], "role": "user", "content": [{"type": ["y"], "text": "a"}]}, {"type": {}, "role": "tool"}
+    ),
     "broken surrogate": talk({"role": "user", "content": "half \ud83d emoji"}),
+}
+OUTPUT = {"type": "function_call_output", "call_id": "c1", "output": "[1, 2]"}
+ITEMS: dict[str, Messages] = {
+    "a result without a call": talk(OUTPUT),
+    "a call without a result": talk({"type": "function_call", "call_id": "c1", "name": "find", "arguments": "{}"}),
+    "items without ids": talk({"type": "function_call"}, {"type": "function_call_output"}),
+    "odd outputs": talk(*({**OUTPUT, "output": odd} for odd in (None, 3, [], [None, "x", {"type": "input_text"}], {"a": 1}))),
+    "odd arguments": talk(*({"type": "function_call", "call_id": 7, "name": None, "arguments": odd} for odd in (None, 3, {"a": 1}))),
+    "reasoning alone": talk({"type": "reasoning", "id": "rs", "summary": None, "encrypted_content": "x" * 4000}),
+    "a message without a role": talk({"type": "message", "content": "whose?"}),
+    "kinds that are no words": talk({"type": None, "role": "user", "content": "a"}, {"type": 3}, {"type": ["x"]}),
+    "a kind that is a list": talk({"type": ["x"], "role": "user", "content": "a"}),
+    "odd pictures": talk(
+        {"role": "user", "content": [{"type": "input_image"}, {"type": "input_image", "image_url": 3}, {"type": "input_file"}]}
+    ),
+    "five thousand items": talk(*[item for _ in range(1200) for item in ({"type": "function_call", "call_id": "c1"}, OUTPUT)]),
 }
 PARAMS: tuple[dict[str, Any], ...] = (
     {},
@@ -84,6 +103,18 @@ def test_it_is_served_once_and_the_last_question_is_whole(name: str, model: str)
     shown = asked.calls[-1].request.messages
     if messages and messages[-1]["role"] == "user":
         assert texts(messages[-1]).strip() in texts(shown[-1])
+
+
+@pytest.mark.parametrize("name", ITEMS)
+@pytest.mark.parametrize("model", MODELS)
+def test_odd_items_of_the_responses_api_are_served_once(name: str, model: str) -> None:
+    history, asked = History(Terms(when="always", every_turns=2, keep_turns=1, keep_results=1)), FakeModel()
+    for params in ({"instructions": LONG}, {"instructions": ["x", None]}, {"text": 7, "tool_choice": {"type": "function", "name": "find"}}):
+        request = Request(model, tuple(ITEMS[name]), params, session=str(params), endpoint="responses")
+        _, ctx = send(request, asked, history, Shorten(select_tools=3), PromptCache())
+        assert not [decision for decision in ctx.decisions if decision.action == "stood_down"], ctx.decisions
+        assert asked.calls[-1].request.messages[-1]["content"].startswith("And now?")
+    assert len(asked.calls) == 3
 
 
 @pytest.mark.parametrize("params", PARAMS, ids=range(len(PARAMS)))
