@@ -36,7 +36,7 @@ Level = Literal["ok", "warn", "error"]
 _JUDGED_TOKENS: Final = 1_000
 _LONG_TTL_SECONDS: Final = 7 * 86_400
 _MODES: Final = ("off", "shadow", "on")
-_TECHNIQUES: Final = ("cache", "history", "shorten", "route", "cap", "prompt_cache")
+_TECHNIQUES: Final = ("cache", "shorten", "history", "route", "cap", "prompt_cache")
 _SOON_DAYS: Final = 90
 _STYLES: Final = {"ok": "green", "warn": "yellow", "error": "bold red"}
 

@@ -14,7 +14,7 @@ from frugal_plugins.models import always_thinks
 from frugal_plugins.prices import MILLION, Rates
 from frugal_plugins.request import Lane
 
-FLOW: Final = ("cache", "history", "shorten", "route", "cap", "prompt_cache", "batch")
+FLOW: Final = ("cache", "shorten", "history", "route", "cap", "prompt_cache", "batch")
 """The order in which a request meets them; a later one only acts on what the earlier ones leave."""
 
 PerToken = tuple[float, float, float, float, float]
@@ -27,7 +27,7 @@ class Strength:
 
     Attributes:
         cache: of the very same, the canonically same, and the similar repeats, how many are answered from memory.
-        history: of the earlier turns a summary could replace.
+        history: of the earlier turns a summary could replace; above 1 where the tool results that stay are written shorter too.
         shorten: of plain prompt text.
         route: of the work whose kind is declared, found by rules, or guessed from its shape.
         longer: how long the cheaper model's answers are beside today's.
@@ -58,7 +58,7 @@ class Strength:
 
 LOW: Final = Strength((0.9, 0.5, 0.0), 0.3, 0.0, (0.9, 0.7, 0.0), 1.15, 1.0, (0.5, 0.5, 1.0, 2.0), (0.0, 0.6), (0.8, 0.0))
 LIKELY: Final = Strength((1.0, 0.95, 0.0), 0.6, 0.03, (1.0, 0.95, 0.3), 1.0, 0.25, (0.9, 0.9, 1.0, 0.5), (0.1, 0.85), (1.0, 0.5))
-HIGH: Final = Strength((1.0, 1.0, 0.8), 1.0, 0.10, (1.0, 1.0, 0.7), 0.9, 0.0, (1.0, 1.0, 0.0, 0.0), (0.5, 1.0), (1.0, 1.0))
+HIGH: Final = Strength((1.0, 1.0, 0.8), 1.2, 0.10, (1.0, 1.0, 0.7), 0.9, 0.0, (1.0, 1.0, 0.0, 0.0), (0.5, 1.0), (1.0, 1.0))
 OFF: Final = Strength()
 
 _SOURCES: Final = {"declared": 0, "rules": 1, "shape": 2}

@@ -34,7 +34,7 @@ def frugal_middleware(
     """A recipe as middleware for `create_agent`, in the order that pays: budget, then everything else of the recipe.
 
     The agent keeps its own model; it is what the recipe compares with, and no dearer one takes its place. Each call goes through the
-    recipe's cache, history, shorten, route, cap and prompt_cache as one request with one ledger row, and the middleware behind these
+    recipe's cache, shorten, history, route, cap and prompt_cache as one request with one ledger row, and the middleware behind these
     (and the model) see the concrete model that was chosen. The state keeps every message; a shorter view is what is sent.
 
     Put middleware that changes what is asked (context, tools, PII) or sets Anthropic's cache markers **before** these, and what guards

@@ -42,6 +42,7 @@ def choose(
     shown_from: Callable[[int], int] | None = None,
     summed_up: SummedUp | None = None,
     making: Callable[[int], float] | None = None,
+    ahead: Callable[[float], float] | None = None,
 ) -> Choice:
     """Whether to rewrite now.
 
@@ -52,6 +53,7 @@ def choose(
         warm: whether the provider should still have what was sent last time.
         summed_up: how long summaries really become; without it they are as long as they may be.
         making: what writing that summary costs, in units; without it, nothing.
+        ahead: how many more calls are expected where so many are believed; without it, those.
     """
     sizes = Sizes(reading, state, shown, terms, warm, shown_from)
     if terms.when == "always":
@@ -68,36 +70,37 @@ def choose(
         return Choice(state, None, "nothing to gain yet")
     if best.rewrite.saves(later) <= 0:
         return Choice(state, None, "a shorter prompt would fall below the cache's minimum and cost more")
-    saves, cost = best.rewrite.saves(plan), best.rewrite.cost(plan)
-    if making is not None and best.cut > state.cut:
-        cost += making(best.cut)
+    saves = best.rewrite.saves(plan)
+    cost = best.rewrite.cost(plan) + (making(best.cut) if making is not None and best.cut > state.cut else 0.0)
     waited = replace(state, carry=state.carry + max(0.0, saves))
-    reason = _too_early(reading, waited, terms, saves, cost, best.rewrite.stays(plan))
-    if reason:
+    if reason := _too_early(waited, terms, saves, cost, best.rewrite.stays(plan), lambda: _calls_ahead(reading, waited, terms, ahead)):
         return Choice(waited, None, reason, saves)
     real = sizes.settled(best, later, summed_up)
     if real is None or not _worth(real.rewrite):
         return Choice(waited, None, "not yet: with its summary the prompt would fall below the cache's minimum", saves)
-    free, paid = "the prefix is not cached, so rewriting is free", f"full history has cost {waited.carry:.0f} units extra"
-    why = free if cost <= 0 else f"{paid}, rewriting costs {cost:.0f}"
+    paid = f"full history has cost {waited.carry:.0f} units extra, rewriting costs {cost:.0f}"
+    why = "the prefix is not cached, so rewriting is free" if cost <= 0 else paid
     return Choice(_moved(reading, state, real), real.rewrite, why, saves, real.summary_tokens)
 
 
-def _too_early(reading: Reading, waited: State, terms: Terms, saves: float, cost: float, stays: float) -> str | None:
+def _too_early(waited: State, terms: Terms, saves: float, cost: float, stays: float, ahead: Callable[[], float]) -> str | None:
     """Why a rewrite that costs something is not made yet; None where it is."""
     if cost <= 0:
         return None
     if saves < _LEAST_SHARE * stays:
         return f"a rewrite would save {saves:.0f} units a call, too little to risk its cost"
-    if waited.carry < cost * terms.patience or saves * _calls_ahead(reading, waited, terms) < cost:
+    if waited.carry < cost * terms.patience:
         return f"not yet: rewriting costs {cost:.0f} units, waiting has cost {waited.carry:.0f}"
+    calls = ahead()
+    if saves * calls < cost:
+        return f"rewriting costs {cost:.0f} units, and {calls:.0f} more calls that save {saves:.0f} each do not pay it back"
     return None
 
 
-def _calls_ahead(reading: Reading, state: State, terms: Terms) -> float:
+def _calls_ahead(reading: Reading, state: State, terms: Terms, ahead: Callable[[float], float] | None) -> float:
     """How many calls a rewrite is expected to serve: until the conversation ends, or a pause makes the next rewrite free."""
-    calls = answers_in(reading.messages) + 1
-    return float(min(calls * terms.as_long_again, 1 / max(state.cold_share, 1e-6)))
+    believed = (answers_in(reading.messages) + 1) * terms.as_long_again
+    return float(min(believed if ahead is None else ahead(believed), 1 / max(state.cold_share, 1e-6)))
 
 
 def _whole_again(state: State, sizes: Sizes, whole: int) -> Choice:

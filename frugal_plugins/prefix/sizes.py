@@ -38,8 +38,8 @@ class Terms:
         summary_share: and at most this share of what it stands for.
         keep_results: how many of the newest tool results are never cut down to stubs.
         patience: how many times the cost of a rewrite full history must have cost extra before it is made.
-        as_long_again: and the rewrite must pay back within this share of the calls the conversation has had: what has
-            lasted is expected to last as long again, and a short conversation may be over.
+        as_long_again: and the rewrite must pay back within this share of the calls the conversation has had, since it may end at
+            any time; within fewer or more where conversations before it have shown how long they last.
     """
 
     when: Literal["it_pays", "always"] = "it_pays"
@@ -49,7 +49,7 @@ class Terms:
     summary_share: float = 0.35
     keep_results: int = 8
     patience: float = 1.25
-    as_long_again: float = 0.5
+    as_long_again: float = 0.2
 
 
 @dataclass(frozen=True, slots=True)

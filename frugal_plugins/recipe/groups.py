@@ -15,7 +15,7 @@ from frugal_plugins.request import Request
 
 Steps = Sequence[tuple[Technique, Mode]]
 
-_TECHNIQUES: Final = ("cache", "history", "shorten", "route", "cap", "prompt_cache")
+_TECHNIQUES: Final = ("cache", "shorten", "history", "route", "cap", "prompt_cache")
 """Each has its own place among the draws, so that turning one on or off leaves the others' groups as they were."""
 
 

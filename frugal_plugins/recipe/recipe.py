@@ -242,15 +242,15 @@ class Recipe:
         steps: list[tuple[Technique, Mode]] = []
         if said.cache is not None:
             steps.append((build_cache(said.cache, self.answers, self.name, prices), self._mode(said.cache.mode)))
-        if said.history is not None:
-            marks = said.prompt_cache is not None and self._mode(said.prompt_cache.mode) == "on"
-            history = build_history(said.history, self.tiers, prices, marks_come=marks)
-            history.goes_to = self.baseline_model
-            steps.append((history, self._mode(said.history.mode)))
         if said.shorten is not None:
             shorten = Shorten(prices, said.shorten.level, said.shorten.schemas, said.shorten.tools, goes_to=self.baseline_model)
             shorten.select_tools = said.shorten.select_tools
             steps.append((shorten, self._mode(said.shorten.mode)))
+        if said.history is not None:  # behind shorten: it keeps prompts just above the length a provider caches
+            marks = said.prompt_cache is not None and self._mode(said.prompt_cache.mode) == "on"
+            history = build_history(said.history, self.tiers, prices, marks_come=marks)
+            history.goes_to = self.baseline_model
+            steps.append((history, self._mode(said.history.mode)))
         if said.route is not None:
             route = build_route(said.route, said, self.tiers, self._baseline_tier.name, self.own_names, prices)
             steps.append((route, self._mode(said.route.mode)))

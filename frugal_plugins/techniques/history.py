@@ -14,6 +14,7 @@ from frugal_plugins.prefix.branches import Branches
 from frugal_plugins.prefix.compaction import Choice, choose
 from frugal_plugins.prefix.cost import CachePlan, plan_in_force
 from frugal_plugins.prefix.fetching import Account, can_ask, has_stubs, is_sent_as_stub, paid_units, saved_units, wish_met, with_fetched
+from frugal_plugins.prefix.lasting import Ahead, Lasting
 from frugal_plugins.prefix.reading import Reading, State
 from frugal_plugins.prefix.sessions import MemorySessions, SessionStore
 from frugal_plugins.prefix.sizes import SUMMARY_FRAME_TOKENS, Terms, summary_budget
@@ -72,6 +73,7 @@ class History:
     _results: ToolResults = field(default_factory=ToolResults)
     _archives: OrderedDict[str, Archive] = field(default_factory=OrderedDict)
     _account: Account = field(default_factory=Account)
+    _lasting: Lasting = field(default_factory=Lasting)
     _lock: Lock = field(default_factory=Lock)
 
     def __call__(self, request: Request, rest: Next, ctx: Context) -> Flow:
@@ -138,6 +140,7 @@ class _Work:
     counted: dict[int, int] = field(init=False)
     branches: Branches = field(init=False)
     account: tuple[str, str] = field(init=False)
+    ahead: Ahead = field(init=False)
     state: State = field(init=False)
     summaries: dict[tuple[int, int], str] = field(init=False, default_factory=dict)
     wants_summary: bool = field(init=False, default=False)
@@ -147,9 +150,10 @@ class _Work:
     def __post_init__(self) -> None:
         self.reading = Reading.of(self.request)
         self.counted = {id(message): tokens for message, tokens in zip(self.reading.messages, self.reading.tokens, strict=True)}
-        store, key, days = self.history.store, f"history|{self.ctx.mode}", self.history.keep_days
-        self.branches = Branches.of(store, self.request, self.reading, key, self.ctx.clock(), days)
+        kept, key = self.history, f"history|{self.ctx.mode}"
+        self.branches = Branches.of(kept.store, self.request, self.reading, key, self.ctx.clock(), kept.keep_days)
         self.account = self.model, self.branches.session.owner
+        self.ahead = self.history._lasting.seen(self.reading, self.account)
         self.state = self.branches.best()
         self.plan = self.plan.counted(self.state.real_tokens)
 
@@ -190,10 +194,9 @@ class _Work:
         self.state = wish_met(reading, self.state)
         shown = self._view(self.state)
         sizes = self._sizes(shown)
-        warm = not self.branches.fresh and now - self.state.at_seconds < self.plan.ttl_seconds and self.state.cold_reads < 2
         window = capabilities(self.model).max_input_tokens
-        if window is not None and reading.params_tokens + sum(sizes) > window:
-            warm = False
+        fits = window is None or reading.params_tokens + sum(sizes) <= window
+        warm = fits and not self.branches.fresh and now - self.state.at_seconds < self.plan.ttl_seconds and self.state.cold_reads < 2
         local = self.history.summariser is None
         if not self.branches.fresh:
             self.state = self.state.followed_after(now - self.state.at_seconds, self.plan.ttl_seconds)
@@ -207,6 +210,7 @@ class _Work:
             shown_from=self._shown_from,
             summed_up=(lambda cut, budget: count_text(self._local_summary(cut, budget))) if local else None,
             making=None if local else self._making,
+            ahead=self.ahead,
         )
         sent = sum(sizes[: self.state.seen]) + reading.params_tokens + count_text(self.state.summary)
         if has_stubs(reading, self.state):
@@ -214,22 +218,19 @@ class _Work:
         self.expected_read = self.plan.cached(sent) if warm and choice.rewrite is None else 0
         if choice.rewrite is not None:
             choice = self._summed_up(choice)
-        keep = choice.rewrite is not None
+        keep = rewritten = choice.rewrite is not None
         self.state = replace(choice.state, seen=len(reading.messages), seen_digest=reading.upto(len(reading.messages)), at_seconds=now)
         if not self.branches.keep(self.state) and keep:
             self.state = self.branches.again(now)
             keep = False
             choice = Choice(self.state, None, "another worker rewrote this conversation first")
-            shown = self._view(self.state)
-        elif keep:
-            shown = self._view(self.state)
-        shown = put_back(shown, reading.messages, self.state.fetched)
+        shown = put_back(self._view(self.state) if rewritten else shown, reading.messages, self.state.fetched)
         after = reading.params_tokens + sum(self._tokens(message) for message in shown)
         shown, recalled = self._recalled(shown, before - after)
         self.sent_tokens = after + recalled
         action = "compacted" if keep else "kept" if self.state.mark or after < before else "left"
-        why = choice.why + (f"; {recalled} tokens quoted back" if recalled else "")
-        self.ctx.note(self.history.name, action, why, tokens_before=before, tokens_after=after + recalled)
+        quoted = f"; {recalled} tokens quoted back" if recalled else ""
+        self.ctx.note(self.history.name, action, choice.why + quoted, tokens_before=before, tokens_after=after + recalled)
         return shown
 
     @property

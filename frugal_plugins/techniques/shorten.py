@@ -9,6 +9,7 @@ from typing import Any, Final, Literal
 
 from frugal_plugins.flow import Context, Flow, Next
 from frugal_plugins.prefix.cost import CachePlan, plan_for
+from frugal_plugins.prefix.sessions import session_key
 from frugal_plugins.prices import PriceBook
 from frugal_plugins.request import Message, Request
 from frugal_plugins.structured import compact_instruction, find_instruction, with_response_format
@@ -52,6 +53,7 @@ class Shorten:
     _trimmed: dict[bytes, Mapping[str, Any]] = field(default_factory=dict)
     _params_tokens: dict[bytes, int] = field(default_factory=dict)
     _lost: dict[bytes, int] = field(default_factory=dict)
+    _sent_whole: dict[str, float] = field(default_factory=dict)
 
     def __call__(self, request: Request, rest: Next, ctx: Context) -> Flow:
         """Shorten what the developer wrote, and leave out tools nobody asks for where that is sure to be cheaper."""
@@ -77,8 +79,25 @@ class Shorten:
         if plan.caches and after < plan.minimum_tokens <= before and after > before * plan.read:
             ctx.note(self.name, "left", f"{after} tokens would fall below the {plan.minimum_tokens} the provider caches and cost more")
             return (yield from rest(request))
+        if plan.caches and before < plan.minimum_tokens and self._stays_whole(request, before - after, plan, ctx.clock()):
+            ctx.note(self.name, "left", f"without {before - after} of its tokens the conversation would be too short to be cached")
+            return (yield from rest(request))
         ctx.note(self.name, "shortened", "; ".join(did), tokens_before=before, tokens_after=after)
         return (yield from rest(short))
+
+    def _stays_whole(self, request: Request, saved_tokens: int, plan: CachePlan, now_seconds: float) -> bool:
+        """Whether a conversation is only just long enough to be cached, or was when it was last sent and is cached as it came."""
+        whole = self._whole(request)
+        if whole < plan.minimum_tokens:
+            return False
+        key = session_key(request, self.name)
+        at = self._sent_whole.get(key)
+        stays = whole - saved_tokens < plan.minimum_tokens or (at is not None and now_seconds - at < plan.ttl_seconds)
+        if stays:
+            if len(self._sent_whole) >= _MOST_REMEMBERED:
+                self._sent_whole.clear()
+            self._sent_whole[key] = now_seconds
+        return stays
 
     def _with_fewer_tools(self, request: Request, ctx: Context) -> Request | None:
         """The request with the tools this conversation needs; None where all are to be sent.

@@ -610,3 +610,23 @@ def test_a_stub_of_an_item_is_read_whole_again() -> None:
     assert reply.text == "It was damaged."
     assert "facts: " in first
     assert "[11] " in second
+
+
+def test_where_every_conversation_ends_after_as_many_calls_nothing_is_rewritten_near_the_end() -> None:
+    """The first ones pay for a rewrite they hardly use; those after them know better."""
+    technique = History(Terms(keep_turns=1), prices())
+
+    def rewrites(number: int, turns: int) -> int:
+        body = [{"role": "system", "content": "You help. " * 600}, *chat(turns, words=30)[1:]]
+        body[1] = {"role": "user", "content": f"I am customer {number}."}
+        decisions = [
+            sent(technique, part, now=20.0 * len(part), session=f"s{number}")[1].decisions[0] for part in asked(body) if len(part) > 2
+        ]
+        return sum(decision.action == "compacted" for decision in decisions)
+
+    alone = rewrites(0, 60)
+    assert alone >= 1
+    first = next(turns for turns in range(5, 60) if rewrites(1000 + turns, turns))
+    technique = History(Terms(keep_turns=1), prices())
+    assert [rewrites(number, first) for number in range(10)][-1] == 0
+    assert rewrites(99, 60) >= 1

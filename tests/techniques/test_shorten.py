@@ -238,3 +238,24 @@ def test_anthropics_tools_are_chosen_too() -> None:
     )
     model = FakeModel([wants, reply_with("Fine.")])
     assert send(request, model, selecting())[0].text == "Fine."
+
+
+def test_a_conversation_that_is_just_long_enough_to_be_cached_is_not_made_too_short_and_stays_as_it_was_cached() -> None:
+    """1,024 tokens are cached at a tenth; 30 fewer would cost ten times as much."""
+    system = WORDY + " ".join(f"Desk {kind} has {kind % 7} drawers and ships within {kind % 5} days." for kind in range(54))
+    technique, said = Shorten(), asked(system).messages
+    whole, shorter, now = [], [], 0.0
+    for turn in range(16):
+        now += 20.0
+        said = (*said[:-1], {"role": "user", "content": f"And what is kind number {turn} made of, wood or steel?"})
+        model = FakeModel()
+        send(Request("openai/gpt-5", said, session="s"), model, technique, clock=lambda now=now: now)
+        shown = model.calls[0].request.messages
+        (whole if shown[0] is said[0] else shorter).append(turn)
+        said = (*said, {"role": "assistant", "content": f"Kind {turn} is made of wood and of steel."}, {"role": "user", "content": "?"})
+    assert shorter == list(range(len(shorter)))
+    assert whole == list(range(len(shorter), 16))
+    assert 0 < len(shorter) < 16
+    model = FakeModel()
+    send(Request("openai/gpt-5", said, session="s"), model, technique, clock=lambda: now + 900.0)
+    assert model.calls[0].request.messages[0] is not said[0]
