@@ -23,7 +23,7 @@ from frugal_plugins.errors import InputError, LedgerError, MissingExtra, RecipeE
 from frugal_plugins.ledger.reading import open_reader
 from frugal_plugins.models import Capabilities, capabilities
 from frugal_plugins.postgres import is_postgres
-from frugal_plugins.prices import PriceBook, Rates, own_rates
+from frugal_plugins.prices import PriceBook, Rates, own_rates, provider_of
 from frugal_plugins.recipe.build import judge_model
 from frugal_plugins.recipe.recipe import switched_off
 from frugal_plugins.recipe.settings import RecipeSettings, parse
@@ -162,11 +162,23 @@ def _facts(settings: RecipeSettings) -> Iterator[Finding]:
 def _retired(settings: RecipeSettings, today: dt.date) -> Iterator[Finding]:
     """Models that are gone, or soon will be: requests routed there would be asked twice, or refused."""
     for model in _models(settings):
-        said = capabilities(model).retired_on
-        gone = dt.date.fromisoformat(said) if said else None
-        if gone is not None and (gone - today).days <= _SOON_DAYS:
-            when = f"was retired on {gone}" if gone <= today else f"is retired on {gone}"
+        gone = _gone_on(model, today)
+        if gone is None:
+            continue
+        when = f"was retired on {gone}" if gone <= today else f"is retired on {gone}"
+        beside = (one for tier in settings.tiers.values() if model in tier.models for one in tier.models)
+        next_one = next((one for one in beside if provider_of(one) == provider_of(model) and _gone_on(one, today) is None), None)
+        if next_one is None:
             yield Finding("warn", f"{model} {when}, as LiteLLM's list has it; name its successor in tiers")
+        else:
+            yield Finding("ok", f"{model} {when}, as LiteLLM's list has it; once it is refused, {next_one} of its tier is asked")
+
+
+def _gone_on(model: str, today: dt.date) -> dt.date | None:
+    """When a model is retired, where that is past or soon."""
+    said = capabilities(model).retired_on
+    gone = dt.date.fromisoformat(said) if said else None
+    return gone if gone is not None and (gone - today).days <= _SOON_DAYS else None
 
 
 def _budgets(settings: RecipeSettings) -> Iterator[Finding]:

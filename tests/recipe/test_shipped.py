@@ -3,14 +3,21 @@ from __future__ import annotations
 import json
 
 import pytest
+import yaml
 from jsonschema import Draft202012Validator
 
+from frugal_plugins import Recipe
+from frugal_plugins.drivers import drive
+from frugal_plugins.flow import Call
 from frugal_plugins.prices import PriceBook
 from frugal_plugins.recipe.schema import SCHEMA_FILE, recipe_schema
 from frugal_plugins.recipe.settings import RecipeSettings, parse
 from frugal_plugins.recipe.source import read_recipe, shipped_folder, shipped_recipes
+from frugal_plugins.request import Reply
 from frugal_plugins.tasks import TASKS
 from frugal_plugins.tokens import count_text
+from frugal_plugins.told import Told
+from tests.support import ask_for, reply_with
 
 NAMES = ("agent", "cautious", "extract", "nightly", "rag", "support")
 MISSION_TOKENS = {"yes_no": 5, "extraction": 50, "support_reply": 200, "outline": 400, "document": 800}
@@ -64,10 +71,40 @@ def test_its_first_lines_help_the_editor_and_say_who_it_is_for_and_what_it_risks
     assert any(line.startswith("# Risks: ") for line in told)
 
 
+SUCCESSORS = {"anthropic/claude-sonnet-4-6", "openai/gpt-5"}
+"""Asked once their provider no longer knows the model before them."""
+
+
+class NotFound(Exception):
+    """What a provider says to a model it no longer has."""
+
+    status_code = 404
+
+
+def test_where_a_model_is_retired_the_next_of_its_tier_is_asked() -> None:
+    asked: list[str] = []
+
+    def provider(call: Call) -> Reply:
+        asked.append(call.request.model)
+        if call.request.model == "openai/o3-mini":
+            raise NotFound
+        return reply_with("42", model=call.request.model)
+
+    recipe = Recipe.load(
+        {**yaml.safe_load((shipped_folder() / "support.yaml").read_text()), "ledger": "off", "control_percent": 0, "cache": "off"}
+    )
+    for _ in range(2):
+        flow, ctx = recipe.flow(ask_for("Prove it.", model="support"), told=Told(task="reasoning"))
+        assert drive(flow, ctx, provider).text == "42"
+    assert asked == ["openai/o3-mini", "openai/gpt-5", "openai/gpt-5"]
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_tiers_carry_the_missions_models_and_every_one_has_a_price(name: str) -> None:
     recipe = shipped(name)
-    assert {tier: settings.models for tier, settings in recipe.tiers.items()} == MISSION_TIERS
+    named = {tier: settings.models for tier, settings in recipe.tiers.items()}
+    assert {tier: tuple(model for model in models if model not in SUCCESSORS) for tier, models in named.items()} == MISSION_TIERS
+    assert {model for models in named.values() for model in models if model in SUCCESSORS} == SUCCESSORS
     assert list(recipe.tiers) == ["simple", "standard", "complex"]
     assert [model for models in MISSION_TIERS.values() for model in models if PriceBook().rates(model) is None] == []
 
