@@ -241,7 +241,7 @@ def test_a_saving_without_a_range_is_not_shown_as_a_figure(shop: Shop, serve: Se
     few = Shop(shop.path.with_name("few.sqlite"), control_percent=30)
     few.now = time.time() // 86_400 * 86_400 + 60
     for number in range(12):
-        few.ask(f"Is {number} even?", task="yes_no")
+        few.ask(f"Is {number} even?", task="yes_no", session=f"s{number}")
     assert few.recipe.ledger is not None
     few.recipe.ledger.flush()
     page = TestClient(dashboard_app(few.path), base_url="http://127.0.0.1").get("/control").text

@@ -38,10 +38,10 @@ class Shop:
         self.recipe = Recipe.load(recipe, clock=lambda: self.now)
         self.calls = 0
 
-    def ask(self, text: str, *, task: str, model: str = "openai/large", known: Usage | None = None) -> Reply:
-        """One request: 1,000 tokens in, 100 out."""
+    def ask(self, text: str, *, task: str, model: str = "openai/large", known: Usage | None = None, session: str | None = None) -> Reply:
+        """One request: 1,000 tokens in, 100 out; a session is left untouched, or not, in every run alike."""
         request = Request(model, ({"role": "user", "content": text},))
-        flow, ctx = self.recipe.flow(request, told=Told(task=task), baseline_usage=known)
+        flow, ctx = self.recipe.flow(request, told=Told(task=task, session=session), baseline_usage=known)
         return drive(flow, ctx, self._send)
 
     def _send(self, call: Call) -> Reply:
