@@ -66,13 +66,17 @@ def wish_met(reading: Reading, state: State) -> State:
     return with_fetched(reading, state, wanted) if wanted else state
 
 
+def hears(request: Request, *, one_answer: bool) -> bool:
+    """Whether an answer that only asks to read something comes to us: else results are sent whole, even those that were stubs."""
+    return not one_answer and (request.params.get("n") or 1) == 1
+
+
 def can_ask(request: Request) -> bool:
-    """Whether the model is free to answer with a word to us: one choice, no forced tool, no forced form."""
+    """Whether the model is free to answer with a word to us: no forced tool, no forced form."""
     choice, text = request.params.get("tool_choice"), request.params.get("text")
     form = text.get("format") if isinstance(text, dict) else request.params.get("response_format")
     forced = isinstance(choice, dict) or choice in _FORCED
-    one = (request.params.get("n") or 1) == 1
-    return one and not forced and not (isinstance(form, dict) and form.get("type") != "text")
+    return not forced and not (isinstance(form, dict) and form.get("type") != "text")
 
 
 def saved_units(reading: Reading, state: State, sizes: Sequence[int], plan: CachePlan, *, warm: bool) -> float:

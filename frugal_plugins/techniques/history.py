@@ -10,10 +10,10 @@ from typing import Any, Final
 
 from frugal_plugins.flow import Call, Context, Flow, Next, afterwards
 from frugal_plugins.models import capabilities
+from frugal_plugins.prefix import fetching
 from frugal_plugins.prefix.branches import Branches
 from frugal_plugins.prefix.compaction import Choice, choose
 from frugal_plugins.prefix.cost import CachePlan, plan_in_force
-from frugal_plugins.prefix.fetching import Account, can_ask, has_stubs, is_sent_as_stub, paid_units, saved_units, wish_met, with_fetched
 from frugal_plugins.prefix.lasting import Ahead, Lasting
 from frugal_plugins.prefix.reading import Reading, State
 from frugal_plugins.prefix.sessions import MemorySessions, SessionStore
@@ -72,7 +72,7 @@ class History:
     name: str = "history"
     _results: ToolResults = field(default_factory=ToolResults)
     _archives: OrderedDict[str, Archive] = field(default_factory=OrderedDict)
-    _account: Account = field(default_factory=Account)
+    _account: fetching.Account = field(default_factory=fetching.Account)
     _lasting: Lasting = field(default_factory=Lasting)
     _lock: Lock = field(default_factory=Lock)
 
@@ -99,8 +99,7 @@ class History:
     def view(self, reading: Reading, state: State, minimum_tokens: int = 0) -> list[Message]:
         """What a state sends, without recall. Results among the first `minimum_tokens` stay, lest less is sent than is cached at all."""
         messages, start = reading.messages, max(state.cut, reading.head)
-        stubs_end = max(start, state.stubbed)
-        shown: list[Message] = list(messages[: reading.head])
+        stubs_end, shown = max(start, state.stubbed), list(messages[: reading.head])
         front = reading.params_tokens + sum(reading.tokens[: reading.head])
         seen = to_be_seen(messages[reading.head : start])
         if start > reading.head and (state.summary or seen):
@@ -140,6 +139,7 @@ class _Work:
     counted: dict[int, int] = field(init=False)
     branches: Branches = field(init=False)
     account: tuple[str, str] = field(init=False)
+    hears: bool = field(init=False)
     ahead: Ahead = field(init=False)
     state: State = field(init=False)
     summaries: dict[tuple[int, int], str] = field(init=False, default_factory=dict)
@@ -152,7 +152,7 @@ class _Work:
         self.counted = {id(message): tokens for message, tokens in zip(self.reading.messages, self.reading.tokens, strict=True)}
         kept, key = self.history, f"history|{self.ctx.mode}"
         self.branches = Branches.of(kept.store, self.request, self.reading, key, self.ctx.clock(), kept.keep_days)
-        self.account = self.model, self.branches.session.owner
+        self.account, self.hears = (self.model, self.branches.session.owner), fetching.hears(self.request, one_answer=self.ctx.one_answer)
         self.ahead = self.history._lasting.seen(self.reading, self.account)
         self.state = self.branches.best()
         self.plan = self.plan.counted(self.state.real_tokens)
@@ -162,15 +162,15 @@ class _Work:
         messages = tuple(self.decide())
         for _ in range(_MOST_FETCHES):
             flow = rest(self.request if messages == self.request.messages else self.request.with_(messages=messages))
-            stubbed = has_stubs(self.reading, self.state)
+            stubbed = self.hears and fetching.has_stubs(self.reading, self.state)
             reply = yield from Unseen(flow, may_ask) if stubbed and self.request.stream else flow
             self.learn(reply)
-            wanted = only_asks(reply) if stubbed and not self.ctx.one_answer else []
+            wanted = only_asks(reply) if stubbed else []
             if not wanted:
                 return reply
             self.ctx.replace_last(self.history.name)
-            self.history._account.book(self.account, -paid_units(reply.usage, self.plan))
-            if not all(is_sent_as_stub(self.reading, self.state, place) for place in wanted):
+            self.history._account.book(self.account, -fetching.paid_units(reply.usage, self.plan))
+            if not all(fetching.is_sent_as_stub(self.reading, self.state, place) for place in wanted):
                 break
             messages = tuple(self._with_whole(messages, wanted))
         self.ctx.note(self.history.name, "restored", "the model asked for more than stubs could give; all was sent as it came")
@@ -178,7 +178,7 @@ class _Work:
 
     def _with_whole(self, messages: Sequence[Message], wanted: Sequence[int]) -> list[Message]:
         """What was sent, with results read again at its end, where they stay for the calls to come."""
-        self.state = with_fetched(self.reading, self.state, wanted)
+        self.state = fetching.with_fetched(self.reading, self.state, wanted)
         self.branches.keep(self.state)
         longer = [*messages, *read_again(self.reading.messages, wanted)]
         read, self.sent_tokens = self.sent_tokens, self.reading.params_tokens + sum(map(self._tokens, longer))
@@ -191,7 +191,7 @@ class _Work:
         """The messages to send."""
         reading, now = self.reading, self.ctx.clock()
         before = sum(reading.tokens) + reading.params_tokens
-        self.state = wish_met(reading, self.state)
+        self.state = fetching.wish_met(reading, self.state)
         shown = self._view(self.state)
         sizes = self._sizes(shown)
         window = capabilities(self.model).max_input_tokens
@@ -213,8 +213,8 @@ class _Work:
             ahead=self.ahead,
         )
         sent = sum(sizes[: self.state.seen]) + reading.params_tokens + count_text(self.state.summary)
-        if has_stubs(reading, self.state):
-            self.history._account.book(self.account, saved_units(reading, self.state, sizes, self.plan, warm=warm))
+        if fetching.has_stubs(reading, self.state):
+            self.history._account.book(self.account, fetching.saved_units(reading, self.state, sizes, self.plan, warm=warm))
         self.expected_read = self.plan.cached(sent) if warm and choice.rewrite is None else 0
         if choice.rewrite is not None:
             choice = self._summed_up(choice)
@@ -229,14 +229,14 @@ class _Work:
         shown, recalled = self._recalled(shown, before - after)
         self.sent_tokens = after + recalled
         action = "compacted" if keep else "kept" if self.state.mark or after < before else "left"
-        quoted = f"; {recalled} tokens quoted back" if recalled else ""
-        self.ctx.note(self.history.name, action, choice.why + quoted, tokens_before=before, tokens_after=after + recalled)
+        why = f"{choice.why}; {recalled} tokens quoted back" if recalled else choice.why
+        self.ctx.note(self.history.name, action, why, tokens_before=before, tokens_after=after + recalled)
         return shown
 
     @property
     def may_stub(self) -> bool:
         """Whether tool results may become stubs now: the model can ask to read them whole, and doing so has paid so far."""
-        return not self.ctx.one_answer and can_ask(self.request) and self.history._account.holds(self.account)
+        return self.hears and fetching.can_ask(self.request) and self.history._account.holds(self.account)
 
     def learn(self, reply: Reply) -> None:
         """Remember what the provider's usage says about its cache and its tokens."""
@@ -341,7 +341,8 @@ class _Work:
         return sum(self._tokens(message) for message in shown[self.reading.head :])
 
     def _view(self, state: State) -> list[Message]:
-        return self.history.view(self.reading, state, self.plan.minimum_tokens if self.plan.caches else 0)
+        sent = state if self.hears else replace(state, stubbed=state.cut)
+        return self.history.view(self.reading, sent, self.plan.minimum_tokens if self.plan.caches else 0)
 
     def _tokens(self, message: Message) -> int:
         """Tokens of a message; those of the caller's own were counted when the request was read."""

@@ -190,6 +190,19 @@ def test_no_stubs_where_the_host_cannot_ask_again() -> None:
     assert "facts: " not in json.dumps(model.prompts[-1])
 
 
+@pytest.mark.parametrize("how", [{"one_answer": True}, {"params": {"n": 2}}])
+def test_where_nobody_could_hear_the_model_ask_results_are_whole_again(how: dict[str, Any]) -> None:
+    """A conversation that is streamed now and was not before."""
+    body = looked_up(8)
+    technique, model = with_stubs(body), Curious("[[recall 8]]")
+    reply, _ = ask(technique, model, body, **how)
+    assert (reply.text, len(model.prompts)) == ("[[recall 8]]", 1)
+    assert "facts: " not in json.dumps(model.prompts[0])
+    assert "damaged" in json.dumps(model.prompts[0])
+    ask(technique, model, [*body, {"role": "assistant", "content": "So."}, {"role": "user", "content": "And?"}])
+    assert "facts: " in json.dumps(model.prompts[-1])
+
+
 def test_where_reading_again_has_cost_more_than_stubs_saved_no_more_are_made_until_they_have_earned_it() -> None:
     body, counts = looked_up(40), list[int]()
 
