@@ -122,7 +122,10 @@ def _content_tokens(message: Mapping[str, Any], model: str) -> int:
     for name in _COUNTED_ITEM if "type" in message else _COUNTED_MESSAGE:
         if message.get(name):
             value = message[name]
-            total += count_text(value if isinstance(value, str) else canonical(value), model)
+            if name == "output" and isinstance(value, (list, tuple)):  # may hold pictures, whose bytes are no text
+                total += part_tokens(value, model)
+            else:
+                total += count_text(value if isinstance(value, str) else canonical(value), model)
     return total
 
 
@@ -138,4 +141,8 @@ def _part_tokens(part: Any, model: str) -> int:
         return count_text(part["text"], model)
     if str(part.get("type", "")).startswith(("image", "input_image")):
         return PER_IMAGE
+    inside = part.get("content")
+    if part.get("type") == "tool_result" and isinstance(inside, (list, tuple)):
+        rest = {name: value for name, value in part.items() if name != "content"}
+        return count_text(canonical(rest), model) + part_tokens(inside, model)
     return count_text(canonical(part), model)

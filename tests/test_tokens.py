@@ -3,13 +3,28 @@
 from __future__ import annotations
 
 import socket
+from typing import Any
 
 import pytest
 import tiktoken
 from hypothesis import given
 from hypothesis import strategies as st
 
-from frugal_plugins.tokens import count_messages, count_text, developer_tokens, encoding, encoding_name, most_tokens
+from frugal_plugins.tokens import PER_IMAGE, count_messages, count_text, developer_tokens, encoding, encoding_name, most_tokens
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        {"type": "function_call_output", "call_id": "c", "output": [{"type": "input_image", "image_url": "data:," + "A" * 50_000}]},
+        {
+            "role": "user",
+            "content": [{"type": "tool_result", "tool_use_id": "c", "content": [{"type": "image", "source": {"data": "A" * 50_000}}]}],
+        },
+    ],
+)
+def test_a_picture_a_tool_came_back_with_costs_what_a_picture_costs(message: dict[str, Any]) -> None:
+    assert PER_IMAGE <= count_messages([message]) < PER_IMAGE + 60
 
 
 def test_no_socket_is_opened(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -87,12 +87,16 @@ class Shorten:
 
     def _stays_whole(self, request: Request, saved_tokens: int, plan: CachePlan, now_seconds: float) -> bool:
         """Whether a conversation is only just long enough to be cached, or was when it was last sent and is cached as it came."""
-        whole = self._whole(request)
-        if whole < plan.minimum_tokens:
+        enough, whole = plan.minimum_tokens + saved_tokens, self._front(request)
+        for message in request.messages[head_length(request.messages) :]:
+            if whole >= enough:
+                break
+            whole += tokens_of(message, request.model)
+        if whole < plan.minimum_tokens or (whole >= enough and not self._sent_whole):
             return False
         key = session_key(request, self.name)
         at = self._sent_whole.get(key)
-        stays = whole - saved_tokens < plan.minimum_tokens or (at is not None and now_seconds - at < plan.ttl_seconds)
+        stays = whole < enough or (at is not None and now_seconds - at < plan.ttl_seconds)
         if stays:
             if len(self._sent_whole) >= _MOST_REMEMBERED:
                 self._sent_whole.clear()
