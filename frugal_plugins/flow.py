@@ -86,7 +86,7 @@ if hasattr(os, "register_at_fork"):
 def new_id() -> str:
     """32 hex digits: the time in milliseconds, then what nobody can guess.
 
-    With the time in front a ledger writes new rows side by side, in a quarter of the time. The rest is drawn many at a time,
+    With the time in front a ledger writes new rows side by side. The rest is drawn many at a time,
     since asking the system takes longer than all else a Context needs.
     """
     while True:
